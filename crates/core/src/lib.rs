@@ -1,1 +1,37 @@
-//! placeholder
+//! The deciding part of Bellwether.
+//!
+//! It watches groups of one primary and its replicas, decides with its peers that a primary is down, and
+//! replaces it. It has no clock, socket, file, thread or await: [`Coordinator::handle`] takes inputs,
+//! [`Coordinator::poll_effect`] gives effects, [`Coordinator::poll_deadline`] says when to come back. The same
+//! object runs in the daemon and in a simulator.
+
+#![warn(missing_docs)]
+
+mod addr;
+mod coordinator;
+mod decision;
+mod effect;
+mod event;
+mod failover;
+mod id;
+mod input;
+mod overview;
+mod registry;
+mod request;
+mod time;
+
+pub use addr::{Addr, Host, HostName};
+pub use coordinator::{Coordinator, Settings};
+pub use decision::{Decision, GroupChange};
+pub use effect::{AddressBook, Command, Credentials, Effect, LinkKind, wire_addr};
+pub use event::{Event, EventKind, Level, MAX_PAYLOAD_LEN};
+pub use failover::{AbortReason, Cause, FailoverReceipt, FailoverRecord, Outcome, Phases};
+pub use id::{BadId, ClientToken, ConfigEpoch, Epoch, GroupName, LinkId, PersistSeq, RequestId, SentinelId};
+pub use input::{Input, Pong, Reply, Verdict};
+pub use overview::{GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview};
+pub use registry::{
+    DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, GroupOptions, GroupRecord,
+    LastVote, MAX_HISTORY, MAX_REPLICAS, MAX_SENTINELS, Registry, Secret,
+};
+pub use request::{Answer, Listing, Refusal, Request};
+pub use time::{Instant, whole_millis};

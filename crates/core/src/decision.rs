@@ -1,0 +1,132 @@
+//! The changes of durable state, one variant each. What is not here does not survive a restart.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::addr::Addr;
+use crate::failover::{FailoverReceipt, FailoverRecord};
+use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
+use crate::registry::{GroupOptions, Secret};
+
+/// One change of the [`Registry`](crate::Registry). [`Agreement`](crate::Agreement) says when it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// A new group is monitored.
+    Monitor {
+        /// Its name.
+        group: GroupName,
+        /// Where its primary is now.
+        primary: Addr,
+        /// What the operator set.
+        options: GroupOptions,
+    },
+    /// A group is monitored no more.
+    Remove {
+        /// Its name.
+        group: GroupName,
+    },
+    /// An operator changed an option.
+    Set {
+        /// The group.
+        group: GroupName,
+        /// The change.
+        change: GroupChange,
+    },
+    /// A replica was found.
+    ReplicaSeen {
+        /// The group.
+        group: GroupName,
+        /// Where it is.
+        addr: Addr,
+    },
+    /// A replica is no longer part of the group.
+    ReplicaForgotten {
+        /// The group.
+        group: GroupName,
+        /// Where it was.
+        addr: Addr,
+    },
+    /// Another sentinel was found, or has a new address.
+    SentinelSeen {
+        /// The group.
+        group: GroupName,
+        /// Its id.
+        id: SentinelId,
+        /// Where it listens.
+        addr: Addr,
+    },
+    /// A sentinel gave its address to another.
+    SentinelForgotten {
+        /// The group.
+        group: GroupName,
+        /// Its id.
+        id: SentinelId,
+    },
+    /// An operator asked to forget what was discovered.
+    Reset {
+        /// The group.
+        group: GroupName,
+    },
+    /// A higher epoch was seen or begun.
+    AdvanceEpoch {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Our vote.
+    Vote {
+        /// The group.
+        group: GroupName,
+        /// The election.
+        epoch: Epoch,
+        /// Who gets it.
+        candidate: SentinelId,
+    },
+    /// This coordinator sets out to lead a failover.
+    FailoverBegun {
+        /// The group.
+        group: GroupName,
+        /// The failover.
+        record: FailoverRecord,
+    },
+    /// The replica to promote was chosen.
+    CandidateChosen {
+        /// The group.
+        group: GroupName,
+        /// Where it is.
+        candidate: Addr,
+    },
+    /// The group has another primary.
+    Switch {
+        /// The group.
+        group: GroupName,
+        /// The version of the new address.
+        config_epoch: ConfigEpoch,
+        /// The new primary.
+        primary: Addr,
+    },
+    /// A failover led here has ended, well or not.
+    FailoverEnded {
+        /// The group.
+        group: GroupName,
+        /// What happened.
+        receipt: Box<FailoverReceipt>,
+    },
+}
+
+/// One option of a group with its new value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupChange {
+    /// `quorum`
+    Quorum(u32),
+    /// `down-after-milliseconds`
+    DownAfter(Duration),
+    /// `failover-timeout`
+    FailoverTimeout(Duration),
+    /// `parallel-syncs`
+    ParallelSyncs(u32),
+    /// `auth-user`; `None` unsets it.
+    AuthUser(Option<String>),
+    /// `auth-pass`; `None` unsets it.
+    AuthPass(Option<Secret>),
+}

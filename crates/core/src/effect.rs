@@ -1,0 +1,145 @@
+//! Everything that can come out of the core.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::addr::{Addr, HostName};
+use crate::event::Event;
+use crate::failover::FailoverReceipt;
+use crate::id::{ClientToken, Epoch, GroupName, LinkId, PersistSeq, RequestId, SentinelId};
+use crate::registry::Secret;
+use crate::request::Answer;
+
+/// One thing to do, in the order in which they come out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Set up a connection; [`LinkUp`](crate::Input::LinkUp) or [`LinkDown`](crate::Input::LinkDown) follows.
+    Connect {
+        /// Its number from now on.
+        link: LinkId,
+        /// Where to.
+        to: SocketAddr,
+        /// What is there.
+        kind: LinkKind,
+    },
+    /// Drop a connection; nothing follows.
+    Disconnect {
+        /// Which.
+        link: LinkId,
+    },
+    /// Send commands, in one write.
+    Send {
+        /// On which connection.
+        link: LinkId,
+        /// The commands; each reply carries its number.
+        batch: Vec<(RequestId, Command)>,
+    },
+    /// Look up a name; [`Resolved`](crate::Input::Resolved) follows.
+    Resolve {
+        /// The name.
+        name: HostName,
+    },
+    /// Write the registry as it is now; [`Persisted`](crate::Input::Persisted) or
+    /// [`PersistFailed`](crate::Input::PersistFailed) follows. There is never more than one under way.
+    Persist {
+        /// The number of this write.
+        seq: PersistSeq,
+    },
+    /// Tell log, subscribers and metrics.
+    Event(Event),
+    /// Answer a client.
+    Answer {
+        /// Which request.
+        token: ClientToken,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The addresses that clients are told from now on.
+    Addresses(Arc<AddressBook>),
+    /// A failover led here has ended.
+    FailoverEnded {
+        /// The group.
+        group: GroupName,
+        /// What happened.
+        receipt: Box<FailoverReceipt>,
+    },
+}
+
+/// Where each group's primary is: host text and port, as clients are told.
+pub type AddressBook = BTreeMap<GroupName, (String, u16)>;
+
+/// What is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A server of a group: commands, and a subscription to hello messages.
+    Instance {
+        /// The group, whose renamed commands apply.
+        group: GroupName,
+        /// How to authenticate; `None` without a password.
+        credentials: Option<Credentials>,
+    },
+    /// Another sentinel: commands only.
+    Peer {
+        /// Its id.
+        id: SentinelId,
+    },
+}
+
+/// User and password for a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user; `None` for the default one.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Secret,
+}
+
+/// A command for an instance or a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `PING`
+    Ping,
+    /// `INFO`
+    Info,
+    /// `PUBLISH __sentinel__:hello <message>`
+    Hello {
+        /// The message.
+        message: String,
+    },
+    /// `SENTINEL is-master-down-by-addr`
+    AskDown {
+        /// The host of the primary, as text.
+        host: String,
+        /// The port of the primary.
+        port: u16,
+        /// The epoch of the question.
+        epoch: Epoch,
+        /// The candidate for whom a vote is asked; `None` asks for none.
+        candidate: Option<SentinelId>,
+    },
+    /// The transaction that changes whom an instance follows and drops its clients.
+    Reconfigure {
+        /// Whom to follow, as host text and port; `None` makes it a primary.
+        follow: Option<(String, u16)>,
+    },
+    /// `SCRIPT KILL`
+    ScriptKill,
+}
+
+impl LinkKind {
+    /// The group of an instance.
+    #[must_use]
+    pub const fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Instance { group, .. } => Some(group),
+            Self::Peer { .. } => None,
+        }
+    }
+}
+
+/// A host text and a port, as they go over the wire.
+#[must_use]
+pub fn wire_addr(addr: &Addr) -> (String, u16) {
+    (addr.host.to_string(), addr.port)
+}

@@ -1,0 +1,148 @@
+//! What is kept of a failover: the record while it runs, the receipt when it has ended.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::addr::Addr;
+use crate::id::{Epoch, SentinelId};
+
+/// Why a failover was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The primary was objectively down.
+    ObjectivelyDown,
+    /// An operator asked for it.
+    Manual,
+}
+
+/// A failover that this coordinator leads or seeks to lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverRecord {
+    /// Its own epoch, which becomes the config epoch of the new primary.
+    pub epoch: Epoch,
+    /// Why it was begun.
+    pub cause: Cause,
+    /// The primary that is replaced.
+    pub old_primary: Addr,
+    /// The replica to promote, once chosen.
+    pub candidate: Option<Addr>,
+}
+
+/// How a failover ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Another primary is installed and every reachable replica follows it.
+    Completed,
+    /// Another primary is installed; some replicas did not follow in time.
+    CompletedLate,
+    /// Nothing was changed, or what was changed is being undone.
+    Aborted(AbortReason),
+}
+
+impl Outcome {
+    /// One word for metrics and tables.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::CompletedLate => "completed_late",
+            Self::Aborted(reason) => reason.label(),
+        }
+    }
+}
+
+/// Why a failover was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AbortReason {
+    /// No majority for this coordinator.
+    NotElected,
+    /// No replica may be promoted.
+    NoGoodReplica,
+    /// The chosen replica did not become a primary in time.
+    CandidateTimeout,
+    /// Another coordinator installed a newer configuration.
+    Superseded,
+    /// An operator reset or removed the group.
+    Withdrawn,
+}
+
+impl AbortReason {
+    /// One word for metrics and tables.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotElected => "not_elected",
+            Self::NoGoodReplica => "no_good_replica",
+            Self::CandidateTimeout => "candidate_timeout",
+            Self::Superseded => "superseded",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotElected => "no majority of the sentinels voted for this one",
+            Self::NoGoodReplica => "no replica may be promoted",
+            Self::CandidateTimeout => "the chosen replica did not become a primary in time",
+            Self::Superseded => "another sentinel installed a newer configuration",
+            Self::Withdrawn => "an operator reset or removed the group",
+        })
+    }
+}
+
+/// The account of one failover that this coordinator led.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverReceipt {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Why it was begun.
+    pub cause: Cause,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The primary that was to be replaced.
+    pub old_primary: Addr,
+    /// The replica that was chosen.
+    pub candidate: Option<Addr>,
+    /// Who voted for this coordinator, itself included.
+    pub voters: Vec<SentinelId>,
+    /// Replicas that were passed over, each with the reason in words.
+    pub passed_over: Vec<(Addr, String)>,
+    /// How long each phase took.
+    pub phases: Phases,
+}
+
+/// How long the phases of a failover took; `None` for a phase that was not reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Phases {
+    /// From the first sign of trouble to subjectively down.
+    pub detection: Option<Duration>,
+    /// From subjectively to objectively down.
+    pub agreement: Option<Duration>,
+    /// From the start of the failover to the election.
+    pub election: Option<Duration>,
+    /// From the election to the choice of a replica.
+    pub selection: Option<Duration>,
+    /// From the choice to the replica's being a primary.
+    pub promotion: Option<Duration>,
+    /// From the promotion to the last replica's following.
+    pub reconfiguration: Option<Duration>,
+}
+
+impl Phases {
+    /// Every phase with its name, in their order.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, Option<Duration>); 6] {
+        [
+            ("detection", self.detection),
+            ("agreement", self.agreement),
+            ("election", self.election),
+            ("selection", self.selection),
+            ("promotion", self.promotion),
+            ("reconfiguration", self.reconfiguration),
+        ]
+    }
+}

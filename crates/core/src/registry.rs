@@ -1,0 +1,304 @@
+//! Everything that must survive a restart. It changes only through [`Registry::apply`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::addr::Addr;
+use crate::decision::{Decision, GroupChange};
+use crate::failover::{FailoverReceipt, FailoverRecord};
+use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
+
+/// How many receipts of past failovers a group keeps. A group that fails over more often than this between
+/// two looks of an operator has a problem that the newest ones show.
+pub const MAX_HISTORY: usize = 64;
+
+/// How many replicas one group may have. The largest fan-outs in use have a few dozen; beyond this it is
+/// garbage in INFO that would otherwise grow the file without end.
+pub const MAX_REPLICAS: usize = 1024;
+
+/// How many sentinels may be known for one group: far more than any fleet has.
+pub const MAX_SENTINELS: usize = 128;
+
+/// Default of `down-after-milliseconds`, as in the reference.
+pub const DEFAULT_DOWN_AFTER: Duration = Duration::from_secs(30);
+/// Default of `failover-timeout`, as in the reference.
+pub const DEFAULT_FAILOVER_TIMEOUT: Duration = Duration::from_secs(180);
+/// Default of `parallel-syncs`, as in the reference.
+pub const DEFAULT_PARALLEL_SYNCS: u32 = 1;
+
+/// A password. It never shows itself in debug output.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps a password.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The password itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("******")
+    }
+}
+
+/// What operators set for a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupOptions {
+    /// How many sentinels must see the primary down.
+    pub quorum: u32,
+    /// How long an instance may be silent before it counts as subjectively down.
+    pub down_after: Duration,
+    /// The bound on the steps of a failover.
+    pub failover_timeout: Duration,
+    /// How many replicas are pointed at a new primary at the same time.
+    pub parallel_syncs: u32,
+    /// The user for the group's servers; without a password it is not used.
+    pub auth_user: Option<String>,
+    /// The password for the group's servers.
+    pub auth_pass: Option<Secret>,
+}
+
+impl GroupOptions {
+    /// The defaults, with this quorum.
+    #[must_use]
+    pub const fn new(quorum: u32) -> Self {
+        Self {
+            quorum,
+            down_after: DEFAULT_DOWN_AFTER,
+            failover_timeout: DEFAULT_FAILOVER_TIMEOUT,
+            parallel_syncs: DEFAULT_PARALLEL_SYNCS,
+            auth_user: None,
+            auth_pass: None,
+        }
+    }
+}
+
+/// The last vote given for a group. The candidate is unknown after a restart; the epoch never is.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LastVote {
+    /// The epoch of the vote: no other candidate gets one for it.
+    pub epoch: Epoch,
+    /// Who got it, if still known.
+    pub candidate: Option<SentinelId>,
+}
+
+/// The durable state of one monitored group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRecord {
+    /// Where the primary is.
+    pub primary: Addr,
+    /// What operators set.
+    pub options: GroupOptions,
+    /// The version of `primary`.
+    pub config_epoch: ConfigEpoch,
+    /// Our last vote.
+    pub vote: LastVote,
+    /// Known replicas.
+    pub replicas: BTreeSet<Addr>,
+    /// Known other sentinels.
+    pub sentinels: BTreeMap<SentinelId, Addr>,
+    /// The failover under way that this coordinator leads.
+    pub failover: Option<FailoverRecord>,
+    /// Ended failovers, oldest first; at most [`MAX_HISTORY`].
+    pub history: VecDeque<FailoverReceipt>,
+}
+
+impl GroupRecord {
+    /// A group as an operator introduces it.
+    #[must_use]
+    pub fn new(primary: Addr, options: GroupOptions) -> Self {
+        Self {
+            primary,
+            options,
+            config_epoch: ConfigEpoch::default(),
+            vote: LastVote::default(),
+            replicas: BTreeSet::new(),
+            sentinels: BTreeMap::new(),
+            failover: None,
+            history: VecDeque::new(),
+        }
+    }
+
+    /// How many sentinels take part in this group's elections: all known ones and ourselves, reachable or not.
+    #[must_use]
+    pub fn voters(&self) -> usize {
+        self.sentinels.len() + 1
+    }
+}
+
+/// All durable state of one coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    /// Our own id.
+    pub my_id: SentinelId,
+    /// The highest epoch seen.
+    pub current_epoch: Epoch,
+    /// The monitored groups.
+    pub groups: BTreeMap<GroupName, GroupRecord>,
+}
+
+impl Registry {
+    /// A registry that knows nothing but its owner's id.
+    #[must_use]
+    pub const fn new(my_id: SentinelId) -> Self {
+        Self {
+            my_id,
+            current_epoch: Epoch(0),
+            groups: BTreeMap::new(),
+        }
+    }
+
+    /// Carries out a decision. This is the only way in which durable state changes.
+    ///
+    /// A decision about a group that is gone changes nothing: it was made before the group was removed.
+    ///
+    /// # Panics
+    /// If the decision would break safety: a second vote in an epoch, or an epoch that goes back.
+    pub fn apply(&mut self, decision: &Decision) {
+        match decision {
+            Decision::Monitor {
+                group,
+                primary,
+                options,
+            } => {
+                let record = GroupRecord::new(primary.clone(), options.clone());
+                self.groups.entry(group.clone()).or_insert(record);
+            }
+            Decision::Remove { group } => {
+                self.groups.remove(group);
+            }
+            Decision::AdvanceEpoch { epoch } => self.raise_epoch(*epoch),
+            Decision::Vote {
+                group,
+                epoch,
+                candidate,
+            } => {
+                self.raise_epoch(*epoch);
+                if let Some(record) = self.groups.get_mut(group) {
+                    assert!(
+                        *epoch > record.vote.epoch,
+                        "second vote of {group} in epoch {epoch}"
+                    );
+                    record.vote = LastVote {
+                        epoch: *epoch,
+                        candidate: Some(candidate.clone()),
+                    };
+                }
+            }
+            Decision::Switch {
+                group,
+                config_epoch,
+                primary,
+            } => {
+                self.raise_epoch((*config_epoch).into());
+                if let Some(record) = self.groups.get_mut(group) {
+                    record.switch(*config_epoch, primary);
+                }
+            }
+            Decision::Set { group, .. }
+            | Decision::ReplicaSeen { group, .. }
+            | Decision::ReplicaForgotten { group, .. }
+            | Decision::SentinelSeen { group, .. }
+            | Decision::SentinelForgotten { group, .. }
+            | Decision::Reset { group }
+            | Decision::FailoverBegun { group, .. }
+            | Decision::CandidateChosen { group, .. }
+            | Decision::FailoverEnded { group, .. } => {
+                if let Some(record) = self.groups.get_mut(group) {
+                    record.apply(decision);
+                }
+            }
+        }
+    }
+
+    fn raise_epoch(&mut self, epoch: Epoch) {
+        self.current_epoch = self.current_epoch.max(epoch);
+    }
+}
+
+impl GroupRecord {
+    fn apply(&mut self, decision: &Decision) {
+        match decision {
+            Decision::Set { change, .. } => self.set(change),
+            Decision::ReplicaSeen { addr, .. } => {
+                if *addr != self.primary {
+                    self.replicas.insert(addr.clone());
+                }
+            }
+            Decision::ReplicaForgotten { addr, .. } => {
+                self.replicas.remove(addr);
+            }
+            Decision::SentinelSeen { id, addr, .. } => {
+                self.sentinels.insert(id.clone(), addr.clone());
+            }
+            Decision::SentinelForgotten { id, .. } => {
+                self.sentinels.remove(id);
+            }
+            Decision::Reset { .. } => {
+                self.replicas.clear();
+                self.sentinels.clear();
+                self.vote.candidate = None;
+                self.failover = None;
+            }
+            Decision::FailoverBegun { record, .. } => self.failover = Some(record.clone()),
+            Decision::CandidateChosen { candidate, .. } => {
+                if let Some(failover) = &mut self.failover {
+                    failover.candidate = Some(candidate.clone());
+                }
+            }
+            Decision::FailoverEnded { receipt, .. } => {
+                self.failover = None;
+                if self.history.len() == MAX_HISTORY {
+                    self.history.pop_front();
+                }
+                self.history.push_back((**receipt).clone());
+            }
+            Decision::Monitor { .. }
+            | Decision::Remove { .. }
+            | Decision::AdvanceEpoch { .. }
+            | Decision::Vote { .. }
+            | Decision::Switch { .. } => {}
+        }
+    }
+
+    /// Installs another primary: the old one becomes a replica, all other replicas and all sentinels stay.
+    fn switch(&mut self, config_epoch: ConfigEpoch, primary: &Addr) {
+        assert!(
+            config_epoch > self.config_epoch
+                || (config_epoch == self.config_epoch && *primary == self.primary),
+            "config epoch {} would go back to {config_epoch}, or name two addresses",
+            self.config_epoch
+        );
+        self.config_epoch = config_epoch;
+        if *primary != self.primary {
+            self.replicas.remove(primary);
+            let old = std::mem::replace(&mut self.primary, primary.clone());
+            self.replicas.insert(old);
+        }
+    }
+
+    fn set(&mut self, change: &GroupChange) {
+        let options = &mut self.options;
+        match change.clone() {
+            GroupChange::Quorum(quorum) => options.quorum = quorum,
+            GroupChange::DownAfter(duration) => options.down_after = duration,
+            GroupChange::FailoverTimeout(duration) => options.failover_timeout = duration,
+            GroupChange::ParallelSyncs(count) => options.parallel_syncs = count,
+            GroupChange::AuthUser(user) => options.auth_user = user,
+            GroupChange::AuthPass(password) => options.auth_pass = password,
+        }
+    }
+}

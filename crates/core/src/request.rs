@@ -1,0 +1,224 @@
+//! What clients ask, and what they are answered. Texts and numbers, no wire format.
+
+use std::fmt;
+
+use crate::overview::Overview;
+
+/// A question or an order. Words come as the client sent them; the core says what is wrong with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `SENTINEL MASTERS`
+    Primaries,
+    /// `SENTINEL MASTER <name>`
+    Primary {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL REPLICAS <name>`
+    Replicas {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL SENTINELS <name>`
+    Sentinels {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL GET-MASTER-ADDR-BY-NAME <name>`; the driver usually answers it from the address book.
+    PrimaryAddr {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL IS-MASTER-DOWN-BY-ADDR <host> <port> <epoch> <candidate>`
+    IsPrimaryDown {
+        /// The host of the primary.
+        host: String,
+        /// Its port.
+        port: String,
+        /// The epoch of the asker.
+        epoch: String,
+        /// For whom a vote is asked; `*` asks for none.
+        candidate: String,
+    },
+    /// `SENTINEL MONITOR <name> <host> <port> <quorum>`
+    Monitor {
+        /// The new group.
+        name: String,
+        /// The host of its primary.
+        host: String,
+        /// The port of its primary.
+        port: String,
+        /// The quorum.
+        quorum: String,
+    },
+    /// `SENTINEL REMOVE <name>`
+    Remove {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL SET <name> <option> <value> …`
+    Set {
+        /// The group.
+        name: String,
+        /// Options and values in turn.
+        words: Vec<String>,
+    },
+    /// `SENTINEL FAILOVER <name>`
+    Failover {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL RESET <pattern>`
+    Reset {
+        /// A glob over group names.
+        pattern: String,
+    },
+    /// `SENTINEL CKQUORUM <name>`
+    CheckQuorum {
+        /// The group.
+        name: String,
+    },
+    /// `SENTINEL FLUSHCONFIG`
+    FlushConfig,
+    /// `SENTINEL MYID`
+    MyId,
+    /// The `# Sentinel` section of `INFO`.
+    InfoSection,
+    /// The group names, for `ROLE`.
+    GroupNames,
+    /// `PUBLISH __sentinel__:hello <message>`
+    Hello {
+        /// The message.
+        message: String,
+    },
+    /// Everything at once, for HTTP and metrics.
+    Overview,
+}
+
+/// One instance as `SENTINEL MASTER` and its like show it: fields and values in the order of the reference.
+pub type Listing = Vec<(&'static str, String)>;
+
+/// An answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Done.
+    Ok,
+    /// A status line.
+    Status(String),
+    /// A number.
+    Integer(i64),
+    /// A text.
+    Text(String),
+    /// Texts.
+    Texts(Vec<String>),
+    /// One instance.
+    Instance(Listing),
+    /// Several instances.
+    Instances(Vec<Listing>),
+    /// An address, or none for an unknown group.
+    Addr(Option<(String, u16)>),
+    /// What this sentinel thinks of a primary.
+    Verdict {
+        /// It sees it down.
+        down: bool,
+        /// Whom it voted for; `*` for nobody.
+        leader: String,
+        /// In which epoch.
+        leader_epoch: u64,
+    },
+    /// Everything.
+    Overview(Box<Overview>),
+    /// A refusal.
+    Refused(Refusal),
+}
+
+impl Eq for Answer {}
+
+/// Why a request was refused. `Display` gives the text that goes over the wire, with its error code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No group of this name.
+    NoSuchGroup,
+    /// A failover is under way.
+    InProgress,
+    /// No replica may be promoted.
+    NoGoodReplica,
+    /// No quorum, or no majority; the text says which.
+    NoQuorum(String),
+    /// A word is no integer.
+    NotAnInteger,
+    /// An epoch that is negative or far beyond ours.
+    BadEpoch,
+    /// The candidate of a vote cannot be one.
+    BadCandidate(String),
+    /// The quorum is no integer.
+    BadQuorum,
+    /// The port is no integer.
+    BadPort,
+    /// The quorum is below 1.
+    QuorumTooSmall,
+    /// The host does not resolve.
+    BadHost,
+    /// The port is outside 0..65535.
+    PortOutOfRange,
+    /// There is a group of this name.
+    DuplicateGroup,
+    /// The name cannot be one, for this reason.
+    BadGroupName(String),
+    /// Control characters in an argument, at this place (the command word is 0).
+    ControlCharacters {
+        /// The place.
+        index: usize,
+        /// The subcommand, in capitals.
+        command: &'static str,
+    },
+    /// A bad value for an option of `SET`.
+    BadSetValue {
+        /// The value.
+        value: String,
+        /// The option, as the client wrote it.
+        option: String,
+    },
+    /// An option that `SET` does not know, or without a value.
+    UnknownSetOption(String),
+    /// The change was made but could not be saved.
+    SaveFailed,
+    /// Too much is waiting for the disk.
+    Overloaded,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchGroup => f.write_str("ERR No such master with that name"),
+            Self::InProgress => f.write_str("INPROG Failover already in progress"),
+            Self::NoGoodReplica => f.write_str("NOGOODSLAVE No suitable replica to promote"),
+            Self::NoQuorum(text) => write!(f, "NOQUORUM {text}"),
+            Self::NotAnInteger => f.write_str("ERR value is not an integer or out of range"),
+            Self::BadEpoch => f.write_str("ERR the epoch is negative or too far ahead of the known one"),
+            Self::BadCandidate(why) => write!(f, "ERR the id of the candidate is unusable: {why}"),
+            Self::BadQuorum => f.write_str("ERR Invalid quorum"),
+            Self::BadPort => f.write_str("ERR Invalid port"),
+            Self::QuorumTooSmall => f.write_str("ERR Quorum must be 1 or greater."),
+            Self::BadHost => f.write_str("ERR Invalid IP address or hostname specified"),
+            Self::PortOutOfRange => f.write_str("ERR Invalid port number."),
+            Self::DuplicateGroup => f.write_str("ERR Duplicate master name."),
+            Self::BadGroupName(why) => write!(f, "ERR Invalid master name: {why}"),
+            Self::ControlCharacters { index, command } => write!(
+                f,
+                "ERR Invalid argument at index {index} for SENTINEL {command}: control characters are not allowed"
+            ),
+            Self::BadSetValue { value, option } => {
+                write!(f, "ERR Invalid argument '{value}' for SENTINEL SET '{option}'")
+            }
+            Self::UnknownSetOption(option) => {
+                write!(
+                    f,
+                    "ERR Unknown option or number of arguments for SENTINEL SET '{option}'"
+                )
+            }
+            Self::SaveFailed => f.write_str("ERR Failed to save config file. Check server logs."),
+            Self::Overloaded => f.write_str("ERR too many requests wait for the disk"),
+        }
+    }
+}
