@@ -1,1 +1,16 @@
-//! placeholder
+//! Everything of the daemon that touches the operating system.
+//!
+//! The deciding part is [`bellwether_core::Coordinator`], which has no clock, socket or file. This crate gives
+//! it those: the driver is the one task that owns the coordinator and carries out what it asks for, and
+//! everything else talks to the driver through a [`Handle`] or is told what to do by it.
+//!
+//! This crate decides nothing about groups, replicas or failovers. It knows no metrics library and no HTTP:
+//! who wants figures implements [`Telemetry`].
+
+mod clock;
+mod handle;
+mod telemetry;
+
+pub use clock::Clock;
+pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};
+pub use telemetry::{NoTelemetry, Telemetry};
