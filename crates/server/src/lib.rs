@@ -8,9 +8,12 @@
 //! who wants figures implements [`Telemetry`].
 
 mod clock;
+mod glob;
 mod handle;
+mod hub;
 mod telemetry;
 
 pub use clock::Clock;
 pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};
+pub use hub::{Delivery, Hub, Message, SubscribeError, Subscriber};
 pub use telemetry::{NoTelemetry, Telemetry};
