@@ -1,0 +1,143 @@
+//! Measures the same failover with `redis-sentinel` and with `bellwether`, alternately, each run on a fresh fleet.
+//!
+//! It owns the faults, the clock and the table; the fleet is that of the end-to-end tests. All moments are taken by this
+//! process on one monotonic clock: the fault just before the signal, an event when its message is read, a write when
+//! its reply is read.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that prints its findings"
+)]
+
+mod measure;
+mod report;
+mod writer;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bellwether_tests::machine::Machine;
+use bellwether_tests::{Kind, program};
+use clap::{Parser, ValueEnum};
+
+use crate::measure::{Run, Scenario};
+
+/// Measure failovers of redis-sentinel and bellwether side by side.
+#[derive(Parser)]
+struct Args {
+    /// Runs of each scenario and program.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Only this scenario (may be given several times).
+    #[arg(long, value_enum)]
+    scenario: Vec<Scenario>,
+    /// Only this program.
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+    /// down-after-milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    down_after: u64,
+    /// failover-timeout in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 20_000)]
+    failover_timeout: u64,
+    /// Coordinators; the quorum is their majority.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    coordinators: u8,
+    /// Replicas.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    replicas: u8,
+    /// Also write everything measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Only {
+    Bellwether,
+    RedisSentinel,
+}
+
+impl Args {
+    fn kinds(&self) -> Vec<Kind> {
+        match self.only {
+            None => vec![Kind::RedisSentinel, Kind::Bellwether],
+            Some(Only::Bellwether) => vec![Kind::Bellwether],
+            Some(Only::RedisSentinel) => vec![Kind::RedisSentinel],
+        }
+    }
+
+    fn scenarios(&self) -> Vec<Scenario> {
+        if self.scenario.is_empty() {
+            Scenario::value_variants().to_vec()
+        } else {
+            self.scenario.clone()
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("failover-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives false if a run failed or a figure was never reached.
+fn run(args: &Args) -> Result<bool> {
+    let kinds = args.kinds();
+    let setup = measure::Setup {
+        coordinators: args.coordinators.into(),
+        replicas: args.replicas.into(),
+        down_after_ms: args.down_after,
+        failover_timeout_ms: args.failover_timeout,
+    };
+    let machine = Machine::describe();
+    println!("{}", report::heading(&machine, &setup));
+    if kinds.contains(&Kind::Bellwether) {
+        println!("bellwether binary: {}\n", program::bellwether()?.display());
+    }
+    let mut whole = true;
+    let mut all: Vec<Run> = Vec::new();
+    for scenario in args.scenarios() {
+        let mut runs = Vec::new();
+        for number in 1..=args.runs {
+            for kind in &kinds {
+                match measure::once(*kind, scenario, &setup) {
+                    Ok(run) => {
+                        eprintln!(
+                            "{} {number}/{} {}: {run}",
+                            scenario.name(),
+                            args.runs,
+                            kind.name()
+                        );
+                        whole &= run.is_whole();
+                        runs.push(run);
+                    }
+                    Err(error) => {
+                        eprintln!(
+                            "{} {number}/{} {}: failed: {error:#}",
+                            scenario.name(),
+                            args.runs,
+                            kind.name()
+                        );
+                        whole = false;
+                    }
+                }
+            }
+        }
+        println!("{}", report::table(scenario, &kinds, &runs, &setup));
+        all.append(&mut runs);
+    }
+    if let Some(path) = &args.json {
+        let text = report::json(&machine, &setup, &all)?;
+        fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(whole)
+}

@@ -1,0 +1,189 @@
+//! The table of medians, and the same as JSON.
+
+use anyhow::{Context, Result};
+use bellwether_tests::Kind;
+use bellwether_tests::machine::Machine;
+use serde_json::json;
+
+use crate::measure::{Run, Scenario, Setup};
+
+/// A figure: its label, and where a run keeps it.
+type Figure = (&'static str, fn(&Run) -> Option<f64>);
+
+const FIGURES: [Figure; 5] = [
+    ("+sdown, first", |run| run.sdown_ms),
+    ("+odown, first", |run| run.odown_ms),
+    ("write accepted elsewhere", |run| run.write_ms),
+    ("+switch-master, first", |run| run.first_switch_ms),
+    ("+switch-master, last", |run| run.last_switch_ms),
+];
+
+/// Smallest, middle and largest value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Some(Self { min, median, max })
+    }
+}
+
+/// What was measured on, and how.
+pub(crate) fn heading(machine: &Machine, setup: &Setup) -> String {
+    format!(
+        "machine: {}, {} cores, {} MiB, {}\nservers: {}\ncoordinators: {}\n\
+         fleet: {} coordinators (quorum {}), 1 primary, {} replicas, down-after {} ms, failover-timeout {} ms\n\
+         every run on a fresh fleet, the programs in turn; all figures in ms from the fault",
+        machine.cpu,
+        machine.cores,
+        machine.memory_mib,
+        machine.kernel,
+        machine.redis,
+        machine.bellwether,
+        setup.coordinators,
+        setup.coordinators / 2 + 1,
+        setup.replicas,
+        setup.down_after_ms,
+        setup.failover_timeout_ms,
+    )
+}
+
+/// One scenario as text: per figure min, median, max of each program, the median beyond down-after, and the ratios.
+pub(crate) fn table(scenario: Scenario, kinds: &[Kind], runs: &[Run], setup: &Setup) -> String {
+    let mut text = format!("{}\n{:26}", scenario.name(), "");
+    for kind in kinds {
+        text.push_str(&format!("{:^39}", kind.name()));
+    }
+    text.push_str(if kinds.len() == 2 {
+        "     ratio    ratio\n"
+    } else {
+        "\n"
+    });
+    text.push_str(&format!("{:26}", "ms from the fault to"));
+    for _ in kinds {
+        text.push_str(&format!(
+            "{:>8} {:>8} {:>8} {:>9}   ",
+            "min", "median", "max", "over"
+        ));
+    }
+    text.push_str(if kinds.len() == 2 {
+        "    median     over\n"
+    } else {
+        "\n"
+    });
+    for (label, figure) in FIGURES {
+        let spreads: Vec<Option<Spread>> = kinds.iter().map(|kind| spread(*kind, runs, figure)).collect();
+        text.push_str(&format!("{label:26}"));
+        for spread in &spreads {
+            text.push_str(&columns(*spread, setup));
+        }
+        if let [Some(reference), Some(ours)] = spreads[..] {
+            let over = |spread: Spread| spread.median - down_after(setup);
+            text.push_str(&format!(" {:>9}", ratio(reference.median, ours.median)));
+            text.push_str(&format!(" {:>8}", ratio(over(reference), over(ours))));
+        }
+        text.push('\n');
+    }
+    for kind in kinds {
+        text.push_str(&remarks(*kind, runs));
+    }
+    text
+}
+
+/// Everything measured, with the machine and the setup.
+pub(crate) fn json(machine: &Machine, setup: &Setup, runs: &[Run]) -> Result<String> {
+    let all = json!({ "machine": machine, "setup": setup, "runs": runs });
+    serde_json::to_string_pretty(&all).context("writing the runs as JSON")
+}
+
+fn columns(spread: Option<Spread>, setup: &Setup) -> String {
+    match spread {
+        Some(Spread { min, median, max }) => {
+            let over = median - down_after(setup);
+            format!("{min:>8.0} {median:>8.0} {max:>8.0} {over:>+9.0}   ")
+        }
+        None => format!("{:>8} {:>8} {:>8} {:>9}   ", "never", "-", "-", "-"),
+    }
+}
+
+/// Counts what the spreads hide: moments that never came, leaders killed too late to matter.
+fn remarks(kind: Kind, runs: &[Run]) -> String {
+    let of_kind = || runs.iter().filter(|run| run.program == kind.name());
+    let count = of_kind().count();
+    let lacking = of_kind().filter(|run| !run.is_whole()).count();
+    let late = of_kind().filter(|run| run.leader_too_late).count();
+    let mut text = format!("{}: {count} runs", kind.name());
+    if lacking > 0 {
+        text.push_str(&format!(", {lacking} without all of these"));
+    }
+    if late > 0 {
+        text.push_str(&format!(
+            ", in {late} the leader had promoted before it could be killed"
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+fn spread(kind: Kind, runs: &[Run], figure: fn(&Run) -> Option<f64>) -> Option<Spread> {
+    Spread::of(
+        runs.iter()
+            .filter(|run| run.program == kind.name())
+            .filter_map(figure)
+            .collect(),
+    )
+}
+
+/// How many times as long the reference takes. Nothing sensible can be said of figures that are not above zero.
+fn ratio(reference: f64, ours: f64) -> String {
+    if reference > 0.0 && ours > 0.0 {
+        format!("{:.1}x", reference / ours)
+    } else {
+        "-".to_owned()
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "milliseconds of a setting are far below 2^52"
+)]
+fn down_after(setup: &Setup) -> f64 {
+    setup.down_after_ms as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_has_the_middle_of_an_even_number() {
+        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]);
+        assert_eq!(
+            spread,
+            Some(Spread {
+                min: 1.0,
+                median: 2.5,
+                max: 4.0
+            })
+        );
+        assert_eq!(Spread::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_ratio_of_nothing_is_not_told() {
+        assert_eq!(ratio(2290.0, 45.8), "50.0x");
+        assert_eq!(ratio(390.0, -3.0), "-");
+    }
+}
