@@ -1,0 +1,9 @@
+//! The codec as a whole: properties over generated values, comparison with two other parsers, and mutated
+//! inputs from a kept corpus.
+
+mod check;
+mod corpus;
+mod differential;
+mod mutation;
+mod properties;
+mod values;
