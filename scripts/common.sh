@@ -29,12 +29,12 @@ apt_install() {
   as_root "${apt[@]}" </dev/null >/dev/null
 }
 
-# cargo_install PROGRAM CRATE: builds a cargo tool, in the versions that its authors tested, unless it is there.
+# cargo_install TOOL: builds a cargo tool, with the versions that its authors tested, unless it is there.
 cargo_install() {
   has "$1" && return 0
-  say "building $2 (some minutes, once)"
-  # A target directory of its own would be thrown away; a shared one would be locked by a build under way.
-  env -u CARGO_TARGET_DIR cargo install --quiet --locked "$2" </dev/null
+  say "building $1 (some minutes, once)"
+  # Not in our target directory: a build under way would hold its lock, and the pieces are of no use to us.
+  env -u CARGO_TARGET_DIR cargo install --quiet --locked "$1" </dev/null
 }
 
 # Cargo's own folder for installed tools is not always on PATH.
