@@ -1,0 +1,302 @@
+//! What a scrape says, and that the documentation says the same.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use bellwether_core::{
+    AbortReason, Addr, Cause, Epoch, EventKind, GroupOverview, InstanceOverview, Outcome, Phases,
+    ReplicationOverview,
+};
+
+fn instance(host: &str) -> InstanceOverview {
+    InstanceOverview {
+        host: host.to_owned(),
+        port: 6379,
+        connected: true,
+        sdown_ms: None,
+        last_ok_ping_ms: 3,
+        info_age_ms: Some(100),
+        role_reported: "master",
+        run_id: None,
+        repl_offset: 1000,
+        replication: None,
+    }
+}
+
+fn replica(host: &str) -> InstanceOverview {
+    InstanceOverview {
+        role_reported: "slave",
+        replication: Some(ReplicationOverview {
+            primary_host: Some("10.0.0.1".to_owned()),
+            primary_port: 6379,
+            link_up: true,
+            link_down_s: 0,
+            priority: 100,
+            lag_bytes: Some(42),
+            lag_s: None,
+        }),
+        ..instance(host)
+    }
+}
+
+fn group(name: &str, replicas: Vec<InstanceOverview>) -> GroupOverview {
+    GroupOverview {
+        name: name.to_owned(),
+        quorum: 2,
+        config_epoch: 3,
+        down_after_ms: 1000,
+        failover_timeout_ms: 180_000,
+        parallel_syncs: 1,
+        odown_ms: None,
+        failover_state: None,
+        primary: instance("10.0.0.1"),
+        replicas,
+        sentinels: Vec::new(),
+        history: Vec::new(),
+    }
+}
+
+fn overview(groups: Vec<GroupOverview>) -> Overview {
+    Overview {
+        groups,
+        ..Overview::default()
+    }
+}
+
+fn receipt(outcome: Outcome) -> FailoverReceipt {
+    FailoverReceipt {
+        epoch: Epoch(1),
+        cause: Cause::Manual,
+        outcome,
+        old_primary: Addr::parse("10.0.0.1", 6379).expect("an address"),
+        candidate: None,
+        voters: Vec::new(),
+        passed_over: Vec::new(),
+        phases: Phases {
+            election: Some(Duration::from_millis(4)),
+            ..Phases::default()
+        },
+    }
+}
+
+fn name(text: &str) -> GroupName {
+    GroupName::new(text).expect("a name")
+}
+
+fn metrics() -> Metrics {
+    Metrics::new().expect("well-formed metrics")
+}
+
+#[track_caller]
+fn check(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|l| l == *line), "no line {line:?} in\n{text}");
+    }
+}
+
+#[test]
+fn a_group_and_its_replicas_are_shown() {
+    let mut cut_off = replica("10.0.0.3");
+    cut_off.connected = false;
+    if let Some(replication) = &mut cut_off.replication {
+        replication.link_up = false;
+        replication.link_down_s = 9;
+        replication.lag_bytes = None;
+    }
+    let overview = overview(vec![group("m", vec![replica("10.0.0.2"), cut_off])]);
+    let text = metrics().render(Some(&overview)).expect("a scrape");
+    check(
+        &text,
+        &[
+            "bellwether_driver_up 1",
+            "bellwether_groups 1",
+            r#"bellwether_group_primary_info{group="m",address="10.0.0.1:6379"} 1"#,
+            r#"bellwether_group_odown{group="m"} 0"#,
+            r#"bellwether_group_config_epoch{group="m"} 3"#,
+            r#"bellwether_group_replicas{group="m"} 2"#,
+            r#"bellwether_group_replicas_reachable{group="m"} 1"#,
+            r#"bellwether_replica_lag_bytes{group="m",replica="10.0.0.2:6379"} 42"#,
+            r#"bellwether_replica_link_up{group="m",replica="10.0.0.3:6379"} 0"#,
+            r#"bellwether_replica_link_down_seconds{group="m",replica="10.0.0.3:6379"} 9"#,
+        ],
+    );
+    assert!(!text.contains(r#"bellwether_replica_lag_bytes{group="m",replica="10.0.0.3:6379"}"#));
+    assert!(
+        !text.contains("bellwether_replica_lag_seconds"),
+        "an unknown lag is not 0"
+    );
+}
+
+#[test]
+fn without_an_answer_only_what_was_counted_is_shown() {
+    let metrics = metrics();
+    metrics.persisted(Duration::from_millis(2), false);
+    let text = metrics.render(None).expect("a scrape");
+    check(
+        &text,
+        &[
+            "bellwether_driver_up 0",
+            "bellwether_persist_failures_total 1",
+            r#"bellwether_persist_seconds_bucket{le="0.0025"} 1"#,
+        ],
+    );
+    assert!(!text.contains("bellwether_groups "));
+}
+
+#[test]
+fn what_is_told_is_counted() {
+    let metrics = metrics();
+    metrics.event(&Event {
+        kind: EventKind::SwitchPrimary,
+        group: Some(name("m")),
+        payload: String::new(),
+        reason: None,
+    });
+    metrics.failover(&name("m"), &receipt(Outcome::Completed));
+    metrics.failover(&name("m"), &receipt(Outcome::Aborted(AbortReason::NoGoodReplica)));
+    metrics.loop_delay(Duration::from_micros(200));
+    metrics.link_failed();
+    metrics.client_connected();
+    metrics.client_connected();
+    metrics.client_disconnected();
+    metrics.client_refused("max_clients");
+    metrics.command("ping", Duration::from_micros(20));
+    let overview = overview(vec![group("m", Vec::new())]);
+    let text = metrics.render(Some(&overview)).expect("a scrape");
+    check(
+        &text,
+        &[
+            r#"bellwether_events_total{event="+switch-master"} 1"#,
+            r#"bellwether_events_total{event="+odown"} 0"#,
+            r#"bellwether_failovers_total{result="completed"} 1"#,
+            r#"bellwether_failovers_total{result="superseded"} 0"#,
+            r#"bellwether_group_failovers_total{group="m",result="no_good_replica"} 1"#,
+            r#"bellwether_failover_phase_seconds_bucket{phase="election",le="0.0025"} 0"#,
+            r#"bellwether_failover_phase_seconds_bucket{phase="election",le="0.005"} 2"#,
+            r#"bellwether_failover_phase_seconds_count{phase="promotion"} 0"#,
+            "bellwether_loop_delay_seconds_count 1",
+            "bellwether_link_failures_total 1",
+            "bellwether_clients 1",
+            "bellwether_clients_total 2",
+            r#"bellwether_clients_refused_total{reason="max_clients"} 1"#,
+            r#"bellwether_commands_total{command="ping"} 1"#,
+            "bellwether_command_seconds_count 1",
+        ],
+    );
+}
+
+#[test]
+fn series_of_what_is_gone_vanish() {
+    let metrics = metrics();
+    metrics.failover(&name("a"), &receipt(Outcome::Completed));
+    metrics.failover(&name("b"), &receipt(Outcome::Completed));
+    let both = overview(vec![
+        group("a", vec![replica("10.0.0.2"), replica("10.0.0.3")]),
+        group("b", Vec::new()),
+    ]);
+    let text = metrics.render(Some(&both)).expect("a scrape");
+    assert!(text.contains("10.0.0.3") && text.contains(r#"group="b""#));
+
+    let fewer = overview(vec![group("a", vec![replica("10.0.0.2")])]);
+    let text = metrics.render(Some(&fewer)).expect("a scrape");
+    assert!(
+        !text.contains("10.0.0.3") && !text.contains(r#"group="b""#),
+        "{text}"
+    );
+
+    let text = metrics.render(Some(&both)).expect("a scrape");
+    assert!(text.contains(r#"bellwether_group_failovers_total{group="a",result="completed"} 1"#));
+    assert!(
+        !text.contains(r#"bellwether_group_failovers_total{group="b""#),
+        "what was counted of a removed group does not come back with its name"
+    );
+}
+
+#[test]
+fn a_removed_group_is_forgotten_without_a_scrape() {
+    let metrics = metrics();
+    metrics.failover(&name("a"), &receipt(Outcome::Completed));
+    metrics.event(&Event {
+        kind: EventKind::Unmonitor,
+        group: Some(name("a")),
+        payload: String::new(),
+        reason: None,
+    });
+    let overview = overview(vec![group("a", Vec::new())]);
+    let text = metrics.render(Some(&overview)).expect("a scrape");
+    assert!(!text.contains("bellwether_group_failovers_total"));
+}
+
+#[test]
+fn no_series_comes_twice() {
+    let metrics = metrics();
+    metrics.failover(&name("m"), &receipt(Outcome::Completed));
+    let twins = vec![replica("10.0.0.2"), replica("10.0.0.2")];
+    let overview = overview(vec![group("m", twins)]);
+    let text = metrics.render(Some(&overview)).expect("a scrape");
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+        assert!(
+            line.starts_with('#') || seen.insert(series),
+            "{series} comes twice"
+        );
+    }
+}
+
+#[test]
+fn names_follow_the_conventions() {
+    let mut names = BTreeSet::new();
+    for definition in definitions() {
+        let Definition { name, kind, help, .. } = definition;
+        assert!(names.insert(name), "{name} is defined twice");
+        assert!(name.starts_with("bellwether_"), "{name}");
+        assert!(
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{name}"
+        );
+        assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+        assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+        assert!(help.ends_with('.') && !help.contains('\n'), "help of {name}");
+    }
+}
+
+#[test]
+fn whatever_is_served_is_defined() {
+    let metrics = metrics();
+    metrics.failover(&name("m"), &receipt(Outcome::Completed));
+    let overview = overview(vec![group("m", vec![replica("10.0.0.2")])]);
+    let text = metrics.render(Some(&overview)).expect("a scrape");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a name and a kind");
+        let defined = definitions().any(|d| d.name == name && d.kind.to_string() == kind);
+        assert!(defined || name.starts_with("process_"), "{line}");
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_metric_and_no_other() {
+    let documentation = include_str!("../../../../docs/http-api.md");
+    let listed: Vec<&str> = documentation
+        .lines()
+        .filter(|line| line.starts_with("| `bellwether_"))
+        .collect();
+    let defined: Vec<String> = definitions()
+        .map(|d| {
+            let labels: Vec<String> = d.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!(
+                "| `{}` | {} | {} | {} |",
+                d.name,
+                d.kind,
+                labels.join(", "),
+                d.help
+            )
+        })
+        .collect();
+    assert_eq!(
+        listed,
+        defined,
+        "docs/http-api.md should have\n{}",
+        defined.join("\n")
+    );
+}
