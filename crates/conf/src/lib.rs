@@ -1,1 +1,36 @@
-//! placeholder
+//! The configuration of a coordinator: text to settings and back.
+//!
+//! - [`parse`] reads a `sentinel.conf` as Redis Sentinel does. All problems are reported at once, each with its
+//!   place.
+//! - [`rewrite`] puts the durable state back into a `sentinel.conf` and keeps everything else in it.
+//! - [`render_state`] and [`apply_state`] are for a state directory, where the configuration itself is read-only.
+//!
+//! Whatever this crate writes, it can read, and so can Redis and Valkey Sentinel.
+//!
+//! This crate never touches a file, the environment or the network: callers pass texts in, and a closure that
+//! finds what an `include` names.
+
+#![warn(missing_docs)]
+
+mod args;
+mod diagnostic;
+mod emit;
+mod generic;
+mod lex;
+mod options;
+mod parse;
+mod rewrite;
+mod sentinel;
+mod source;
+mod state;
+mod suggest;
+mod value;
+
+pub use args::overrides_from_args;
+pub use diagnostic::{Diagnostic, Severity};
+pub use lex::quote;
+pub use options::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions};
+pub use parse::{Loader, parse};
+pub use rewrite::rewrite;
+pub use source::Source;
+pub use state::{STATE_FILE, StateError, apply_state, render_state};

@@ -1,0 +1,425 @@
+//! Directives other than `sentinel …`: what the daemon honours, what it must refuse, and what it lets pass.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_core::{Host, Secret};
+
+use crate::diagnostic::{Fault, Problems};
+use crate::lex::Word;
+use crate::options::{Bind, DaemonOptions, LogFormat, LogLevel};
+use crate::source::Statement;
+use crate::suggest::did_you_mean;
+use crate::value;
+
+/// How many addresses `bind` takes, as in the reference.
+const MAX_BIND: usize = 16;
+
+/// The largest value of the reference's signed 32-bit options.
+const INT_MAX: u32 = i32::MAX as u32;
+
+/// What became of a statement.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// It is in the options now.
+    Taken,
+    /// It was accepted and does nothing; why that is worth a warning.
+    None(String),
+    /// It says what the default user may do; see [`judge_default_user`].
+    DefaultUser,
+}
+
+type Run = fn(&mut DaemonOptions, &Statement) -> Result<(), Fault>;
+
+/// The directives that are honoured.
+pub(crate) const HONOURED: &[(&str, Run)] = &[
+    ("port", |o, s| set(&mut o.port, port(s))),
+    ("bind", |o, s| set(&mut o.bind, bind(s))),
+    ("protected-mode", |o, s| set(&mut o.protected_mode, flag(s))),
+    ("requirepass", |o, s| set(&mut o.requirepass, secret(s))),
+    ("dir", dir),
+    ("logfile", |o, s| set(&mut o.logfile, path(s))),
+    ("loglevel", |o, s| set(&mut o.loglevel, loglevel(s))),
+    ("daemonize", |o, s| set(&mut o.daemonize, flag(s))),
+    ("pidfile", |o, s| set(&mut o.pidfile, path(s))),
+    ("maxclients", |o, s| {
+        set(&mut o.maxclients, number(s, 1, u32::MAX))
+    }),
+    ("tcp-backlog", |o, s| {
+        set(&mut o.tcp_backlog, number(s, 0, INT_MAX))
+    }),
+    ("tcp-keepalive", |o, s| set(&mut o.tcp_keepalive, seconds(s))),
+    ("timeout", |o, s| set(&mut o.timeout, seconds(s))),
+    ("bind-source-addr", |o, s| {
+        set(&mut o.bind_source_addr, bind_source_addr(s))
+    }),
+];
+
+/// Our own directives, all behind the word `bellwether`.
+pub(crate) const OWN: &[(&str, Run)] = &[
+    ("http-bind", |o, s| set(&mut o.http_bind, http_bind(s))),
+    ("log-format", |o, s| set(&mut o.log_format, log_format(s))),
+    ("state-dir", |o, s| set(&mut o.state_dir, state_dir(s))),
+];
+
+/// Directives that protect something. To ignore one silently would open what it closes, so they are refused unless
+/// they are at their harmless value.
+pub(crate) const GUARDING: &[(&str, &str, &str)] = &[
+    (
+        "tls-port",
+        "0",
+        "TLS is not served: clients would have to connect unencrypted",
+    ),
+    (
+        "tls-replication",
+        "no",
+        "TLS is not used on outgoing links: passwords would cross the network in the clear",
+    ),
+    (
+        "aclfile",
+        "",
+        "ACL files are not read: everyone would have all permissions",
+    ),
+];
+
+/// Directives of the reference that a coordinator could honour, or that mean nothing to it.
+const IDLE: &[&str] = &[
+    "acl-pubsub-default",
+    "acllog-max-len",
+    "activedefrag",
+    "activerehashing",
+    "always-show-logo",
+    "aof_rewrite_cpulist",
+    "appenddirname",
+    "appendfilename",
+    "appendfsync",
+    "appendonly",
+    "auto-aof-rewrite-min-size",
+    "auto-aof-rewrite-percentage",
+    "availability-zone",
+    "bgsave_cpulist",
+    "bio_cpulist",
+    "busy-reply-threshold",
+    "client-output-buffer-limit",
+    "client-query-buffer-limit",
+    "databases",
+    "dbfilename",
+    "debug-context",
+    "disable-thp",
+    "dynamic-hz",
+    "enable-debug-command",
+    "enable-module-command",
+    "enable-protected-configs",
+    "extended-redis-compatibility",
+    "gopher-enabled",
+    "hz",
+    "ignore-warnings",
+    "import-mode",
+    "io-threads",
+    "io-threads-do-reads",
+    "jemalloc-bg-thread",
+    "key-load-delay",
+    "lfu-decay-time",
+    "lfu-log-factor",
+    "loadmodule",
+    "locale-collate",
+    "log-format",
+    "log-timestamp-format",
+    "lua-time-limit",
+    "masterauth",
+    "masteruser",
+    "maxmemory",
+    "no-appendfsync-on-rewrite",
+    "notify-keyspace-events",
+    "primaryauth",
+    "primaryuser",
+    "proc-title-template",
+    "propagation-error-behavior",
+    "proto-max-bulk-len",
+    "protected-configs",
+    "rdb-key-save-delay",
+    "replicaof",
+    "sanitize-dump-payload",
+    "save",
+    "server_cpulist",
+    "server-cpulist",
+    "set-proc-title",
+    "slaveof",
+    "socket-mark-id",
+    "stop-writes-on-bgsave-error",
+    "supervised",
+    "syslog-enabled",
+    "syslog-facility",
+    "syslog-ident",
+    "tracking-table-max-keys",
+    "unixsocket",
+    "unixsocketperm",
+    "use-exit-on-panic",
+    "watchdog-period",
+];
+
+/// Families of directives that mean nothing to a coordinator.
+const IDLE_FAMILIES: &[&str] = &[
+    "active-",
+    "aof-",
+    "cluster-",
+    "crash-",
+    "hash-",
+    "hll-",
+    "latency-",
+    "lazyfree-",
+    "list-",
+    "lua-",
+    "maxmemory-",
+    "min-replicas-",
+    "min-slaves-",
+    "oom-score-adj",
+    "rdb",
+    "rdma-",
+    "repl-",
+    "replica-",
+    "set-max-",
+    "shutdown-",
+    "slave-",
+    "slowlog-",
+    "stream-",
+    "tls-",
+    "zset-",
+];
+
+/// Directives without effect that Redis Sentinel writes into every file on its own: not worth a warning.
+const IDLE_QUIET: &[&str] = &["latency-tracking-info-percentiles"];
+
+/// Carries out one statement.
+pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<Effect, Fault> {
+    let name = statement.text(0).to_ascii_lowercase();
+    if let Some((_, run)) = HONOURED.iter().find(|(known, _)| *known == name) {
+        return run(options, statement).map(|()| Effect::Taken);
+    }
+    match name.as_str() {
+        "bellwether" => return own(options, statement).map(|()| Effect::Taken),
+        "user" if statement.text(1) == "default" => return Ok(Effect::DefaultUser),
+        "user" => {
+            let message = "'user' is not supported: everyone would have the permissions of the default user";
+            return Err(
+                Fault::new(0, message).hint("remove the line, and protect the port with 'requirepass'")
+            );
+        }
+        "rename-command" => {
+            let message =
+                "'rename-command' is not supported: the command would stay callable by its old name";
+            return Err(
+                Fault::new(0, message).hint("remove the line, and protect the port with 'requirepass'")
+            );
+        }
+        _ => {}
+    }
+    if let Some((known, harmless, danger)) = GUARDING.iter().find(|(known, _, _)| *known == name) {
+        let [argument] = statement.args(1) else {
+            return Err(wrong_count());
+        };
+        if !argument.text.eq_ignore_ascii_case(harmless) {
+            let message = format!("'{known}' is not supported: {danger}");
+            return Err(Fault::new(0, message).hint("remove the line if that is acceptable"));
+        }
+        return Ok(Effect::Taken);
+    }
+    let idle = IDLE.contains(&name.as_str()) || IDLE_FAMILIES.iter().any(|family| name.starts_with(family));
+    if !idle {
+        return Err(unknown(&name));
+    }
+    if statement.words.len() < 2 {
+        return Err(wrong_count());
+    }
+    if IDLE_QUIET.contains(&name.as_str()) {
+        return Ok(Effect::Taken);
+    }
+    Ok(Effect::None(format!("'{name}' has no effect here")))
+}
+
+/// Refuses a `user default …` line unless it says what holds anyway.
+///
+/// Redis Sentinel writes such a line into every file: with `nopass`, or, beside `requirepass`, with the digest of
+/// that password. The digest is not compared; `requirepass` is what counts.
+pub(crate) fn judge_default_user(options: &DaemonOptions, statement: &Statement, problems: &mut Problems) {
+    let mut has_digest = false;
+    for (rule, word) in statement.args(2).iter().zip(2..) {
+        let rule = rule.text.as_str();
+        has_digest |= rule.starts_with('#');
+        let open = matches!(
+            rule,
+            "on" | "nopass" | "~*" | "&*" | "+@all" | "allkeys" | "allchannels" | "allcommands"
+        );
+        if !(open || rule == "sanitize-payload" || rule.starts_with('#')) {
+            // The rule may be a password, so it is not shown.
+            let message = "permissions of the default user are not supported: it may do everything";
+            let hint = "remove the line, and use 'requirepass' if it sets a password";
+            return problems.error(statement, Fault::new(word, message).hint(hint));
+        }
+    }
+    if has_digest && options.requirepass.is_none() {
+        let message = "a password given by its digest is not supported: everyone could connect";
+        return problems.error(
+            statement,
+            Fault::new(0, message).hint("use 'requirepass' instead"),
+        );
+    }
+    if !has_digest && options.requirepass.is_some() {
+        let message = "'requirepass' holds, although this line lets everyone in";
+        problems.warning(statement, Fault::new(0, message));
+    }
+}
+
+fn own(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> {
+    let name = statement.text(1).to_ascii_lowercase();
+    let known = || OWN.iter().map(|(known, _)| *known);
+    match OWN.iter().find(|(known, _)| *known == name) {
+        Some((_, run)) => run(options, statement),
+        None => {
+            let names: Vec<&str> = known().collect();
+            let hint = did_you_mean(&name, known())
+                .unwrap_or_else(|| format!("known are: bellwether {}", names.join(", bellwether ")));
+            Err(Fault::new(1, "Bad directive or wrong number of arguments").hint(hint))
+        }
+    }
+}
+
+fn unknown(name: &str) -> Fault {
+    let known = HONOURED
+        .iter()
+        .map(|(known, _)| *known)
+        .chain(["include", "sentinel", "bellwether", "user", "rename-command"])
+        .chain(GUARDING.iter().map(|(known, _, _)| *known))
+        .chain(IDLE.iter().copied());
+    // A frequent slip is to leave out the word in front.
+    let hint = if crate::sentinel::is_directive(name) {
+        Some(format!("did you mean 'sentinel {name} …'?"))
+    } else if OWN.iter().any(|(own, _)| *own == name) {
+        Some(format!("did you mean 'bellwether {name} …'?"))
+    } else {
+        did_you_mean(name, known)
+    };
+    let fault = Fault::new(0, "Bad directive or wrong number of arguments");
+    match hint {
+        Some(hint) => fault.hint(hint),
+        None => fault.hint(format!("'{name}' is not a known directive")),
+    }
+}
+
+fn wrong_count() -> Fault {
+    Fault::new(0, "wrong number of arguments")
+}
+
+/// Puts a good value into its place; a bad one leaves it as it was.
+fn set<T>(slot: &mut T, value: Result<T, Fault>) -> Result<(), Fault> {
+    *slot = value?;
+    Ok(())
+}
+
+/// The only value, which stands at `word`; `None` if it is empty.
+fn single(statement: &Statement, word: usize) -> Result<Option<&str>, Fault> {
+    if statement.words.len() == word + 1 {
+        Ok(value::optional(statement, word))
+    } else {
+        Err(wrong_count())
+    }
+}
+
+fn flag(statement: &Statement) -> Result<bool, Fault> {
+    single(statement, 1)?;
+    value::yes_no(statement, 1, "argument must be 'yes' or 'no'")
+}
+
+fn number(statement: &Statement, min: i64, max: u32) -> Result<u32, Fault> {
+    single(statement, 1)?;
+    value::unsigned(statement, 1, min, max)
+}
+
+fn seconds(statement: &Statement) -> Result<Duration, Fault> {
+    number(statement, 0, INT_MAX).map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+fn port(statement: &Statement) -> Result<u16, Fault> {
+    let port = number(statement, 0, u16::MAX.into())?;
+    u16::try_from(port).map_err(|_| Fault::new(1, "Invalid port number."))
+}
+
+fn secret(statement: &Statement) -> Result<Option<Secret>, Fault> {
+    Ok(single(statement, 1)?.map(Secret::new))
+}
+
+fn path(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
+    Ok(single(statement, 1)?.map(PathBuf::from))
+}
+
+fn bind(statement: &Statement) -> Result<Vec<Bind>, Fault> {
+    let arguments = statement.args(1);
+    if arguments.is_empty() || arguments.len() > MAX_BIND {
+        return Err(wrong_count().hint(format!("1 to {MAX_BIND} addresses")));
+    }
+    // As Redis since 7.0: `bind ""` listens nowhere.
+    if arguments.len() == 1 && statement.text(1).is_empty() {
+        return Ok(Vec::new());
+    }
+    let one = |(argument, word): (&Word, usize)| {
+        let optional = argument.text.starts_with('-');
+        let text = argument.text.strip_prefix('-').unwrap_or(&argument.text);
+        let host = match text {
+            "*" => Host::Ip(Ipv4Addr::UNSPECIFIED.into()),
+            "::*" => Host::Ip(Ipv6Addr::UNSPECIFIED.into()),
+            text => Host::parse(text).ok_or_else(|| {
+                Fault::new(word, format!("'{text}' is neither an IP address nor a host name"))
+            })?,
+        };
+        Ok(Bind { host, optional })
+    };
+    arguments.iter().zip(1..).map(one).collect()
+}
+
+/// As the reference, which changes into one directory after the other: a relative one counts from the last.
+fn dir(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> {
+    let dir = single(statement, 1)?.ok_or_else(|| Fault::new(1, "the directory is empty"))?;
+    let before = options.dir.take().unwrap_or_default();
+    options.dir = Some(before.join(dir));
+    Ok(())
+}
+
+fn loglevel(statement: &Statement) -> Result<LogLevel, Fault> {
+    single(statement, 1)?;
+    let levels = [
+        ("debug", LogLevel::Debug),
+        ("verbose", LogLevel::Verbose),
+        ("notice", LogLevel::Notice),
+        ("warning", LogLevel::Warning),
+        ("nothing", LogLevel::Nothing),
+    ];
+    value::choice(statement, 1, &levels)
+}
+
+fn bind_source_addr(statement: &Statement) -> Result<Option<IpAddr>, Fault> {
+    let refuse = |text| Fault::new(1, format!("'{text}' is not an IP address"));
+    single(statement, 1)?
+        .map(|text| text.parse().map_err(|_| refuse(text)))
+        .transpose()
+}
+
+fn log_format(statement: &Statement) -> Result<LogFormat, Fault> {
+    single(statement, 2)?;
+    let formats = [("plain", LogFormat::Plain), ("json", LogFormat::Json)];
+    value::choice(statement, 2, &formats)
+}
+
+fn http_bind(statement: &Statement) -> Result<Option<SocketAddr>, Fault> {
+    let refuse = |text| {
+        Fault::new(2, format!("'{text}' is not an address and a port"))
+            .hint("write for example 127.0.0.1:9121 or [::1]:9121")
+    };
+    single(statement, 2)?
+        .map(|text| text.parse().map_err(|_| refuse(text)))
+        .transpose()
+}
+
+fn state_dir(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
+    Ok(single(statement, 2)?.map(PathBuf::from))
+}

@@ -1,0 +1,199 @@
+//! The settings, as plain data with their defaults.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_core::{Epoch, GroupName, GroupRecord, Host, Registry, Secret, SentinelId};
+
+use crate::diagnostic::Diagnostic;
+
+/// Everything that a configuration says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// How the process runs and listens.
+    pub daemon: DaemonOptions,
+    /// How this coordinator behaves towards others.
+    pub sentinel: SentinelOptions,
+    /// Our own id; `None` before the first start.
+    pub my_id: Option<SentinelId>,
+    /// The highest epoch seen; never lower than any epoch of a group.
+    pub current_epoch: Epoch,
+    /// The monitored groups with their durable state.
+    pub groups: BTreeMap<GroupName, GroupRecord>,
+    /// What was accepted but has not the effect that one might expect.
+    pub warnings: Vec<Diagnostic>,
+    /// Which options of each group the configuration names; see [`apply_state`](crate::apply_state).
+    pub(crate) named: BTreeMap<GroupName, NamedOptions>,
+}
+
+impl Config {
+    /// The durable state to start with. `fresh_id` is asked for an id if the configuration has none.
+    #[must_use]
+    pub fn registry(&self, fresh_id: impl FnOnce() -> SentinelId) -> Registry {
+        Registry {
+            my_id: self.my_id.clone().unwrap_or_else(fresh_id),
+            current_epoch: self.current_epoch,
+            groups: self.groups.clone(),
+        }
+    }
+}
+
+/// How the process runs and listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DaemonOptions {
+    /// `port`: where to listen; 0 means nowhere.
+    pub port: u16,
+    /// `bind`: the addresses to listen on. Empty means nowhere, as `bind ""` does.
+    pub bind: Vec<Bind>,
+    /// `protected-mode`: without a password, serve only clients on this machine.
+    pub protected_mode: bool,
+    /// `requirepass`: what clients must give with AUTH.
+    pub requirepass: Option<Secret>,
+    /// `dir`: the working directory, joined from all `dir` lines as the reference changes into one after the other.
+    pub dir: Option<PathBuf>,
+    /// `logfile`; `None` is standard output.
+    pub logfile: Option<PathBuf>,
+    /// `loglevel`
+    pub loglevel: LogLevel,
+    /// `bellwether log-format`
+    pub log_format: LogFormat,
+    /// `daemonize`
+    pub daemonize: bool,
+    /// `pidfile`
+    pub pidfile: Option<PathBuf>,
+    /// `maxclients`
+    pub maxclients: u32,
+    /// `tcp-backlog`
+    pub tcp_backlog: u32,
+    /// `tcp-keepalive`; zero means off.
+    pub tcp_keepalive: Duration,
+    /// `timeout`: how long a client may be idle; zero means for ever. Subscribers are exempt.
+    pub timeout: Duration,
+    /// `bind-source-addr`: the local address of outgoing links.
+    pub bind_source_addr: Option<IpAddr>,
+    /// `bellwether http-bind`: where to serve HTTP; `None` means nowhere.
+    pub http_bind: Option<SocketAddr>,
+    /// `bellwether state-dir`: where the durable state lives; `None` means in the configuration file itself.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Default for DaemonOptions {
+    fn default() -> Self {
+        Self {
+            port: 26379,
+            bind: vec![
+                Bind::required(Ipv4Addr::UNSPECIFIED.into()),
+                Bind::optional(Ipv6Addr::UNSPECIFIED.into()),
+            ],
+            protected_mode: false,
+            requirepass: None,
+            dir: None,
+            logfile: None,
+            loglevel: LogLevel::Notice,
+            log_format: LogFormat::Plain,
+            daemonize: false,
+            pidfile: None,
+            maxclients: 10_000,
+            tcp_backlog: 511,
+            tcp_keepalive: Duration::from_secs(300),
+            timeout: Duration::ZERO,
+            bind_source_addr: None,
+            http_bind: None,
+            state_dir: None,
+        }
+    }
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// The address. `*` is `0.0.0.0` and `::*` is `::`.
+    pub host: Host,
+    /// Whether to go on without it if this machine does not have it (`-` in front).
+    pub optional: bool,
+}
+
+impl Bind {
+    const fn required(ip: IpAddr) -> Self {
+        Self {
+            host: Host::Ip(ip),
+            optional: false,
+        }
+    }
+
+    const fn optional(ip: IpAddr) -> Self {
+        Self {
+            host: Host::Ip(ip),
+            optional: true,
+        }
+    }
+}
+
+/// From which importance on something is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Much.
+    Verbose,
+    /// What one wants to know in production.
+    Notice,
+    /// What a person must look at.
+    Warning,
+    /// Nothing at all.
+    Nothing,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for people.
+    Plain,
+    /// A JSON object.
+    Json,
+}
+
+/// How this coordinator behaves towards others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelOptions {
+    /// `announce-ip`: the address that hellos carry; `None` means the local address of the link.
+    pub announce_ip: Option<Host>,
+    /// `announce-port`: the port that hellos carry; `None` means the listening port.
+    pub announce_port: Option<u16>,
+    /// `resolve-hostnames`: whether host names may be used for addresses.
+    pub resolve_hostnames: bool,
+    /// `announce-hostnames`: whether replies and hellos carry host names where known.
+    pub announce_hostnames: bool,
+    /// `deny-scripts-reconfig`: whether SENTINEL SET refuses to change scripts.
+    pub deny_scripts_reconfig: bool,
+    /// `sentinel-user`: the user for other sentinels.
+    pub sentinel_user: Option<String>,
+    /// `sentinel-pass`: the password for other sentinels.
+    pub sentinel_pass: Option<Secret>,
+}
+
+impl Default for SentinelOptions {
+    fn default() -> Self {
+        Self {
+            announce_ip: None,
+            announce_port: None,
+            resolve_hostnames: false,
+            announce_hostnames: false,
+            deny_scripts_reconfig: true,
+            sentinel_user: None,
+            sentinel_pass: None,
+        }
+    }
+}
+
+/// Which options of a group a configuration names. The quorum always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedOptions {
+    pub(crate) down_after: bool,
+    pub(crate) failover_timeout: bool,
+    pub(crate) parallel_syncs: bool,
+    pub(crate) auth_user: bool,
+    pub(crate) auth_pass: bool,
+}

@@ -1,0 +1,290 @@
+use bellwether_core::{ConfigEpoch, Epoch};
+
+use super::*;
+use crate::options::{LogFormat, LogLevel};
+
+fn load_nothing(path: &str) -> Result<Vec<Source>, String> {
+    Err(format!("no {path} here"))
+}
+
+fn good(text: &str) -> Config {
+    match parse(&Source::new("f", text), &[], &mut load_nothing) {
+        Ok(config) => config,
+        Err(problems) => panic!("{problems:#?}"),
+    }
+}
+
+/// The errors as `line:column: message`, and the hints.
+fn bad(text: &str) -> Vec<String> {
+    let problems = parse(&Source::new("f", text), &[], &mut load_nothing).expect_err("errors");
+    problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(|problem| {
+            let hint = problem.hint.as_deref().map(|hint| format!(" [{hint}]"));
+            format!("{problem}{}", hint.unwrap_or_default())
+        })
+        .collect()
+}
+
+fn one_bad(text: &str, expected: &str) {
+    assert_eq!(bad(text), [expected], "{text}");
+}
+
+#[test]
+fn a_file_as_people_have_it() {
+    let config = good(
+        "# comment\n\
+         port 26380\r\n\
+         bind 127.0.0.1 -::1\n\
+         \tDIR \"/tmp\"\n\
+         logfile ''\n\
+         loglevel WARNING\n\
+         protected-mode no\n\
+         sentinel down-after-milliseconds m 5000\n\
+         sentinel known-slave m 10.0.0.2 6379\n\
+         sentinel known-sentinel m 10.0.0.3 26379 0123456789012345678901234567890123456789\n\
+         sentinel auth-pass m \"a b\"\n\
+         sentinel config-epoch m 7\n\
+         sentinel leader-epoch m 9\n\
+         SENTINEL Monitor m 10.0.0.1 6379 2\n\
+         sentinel current-epoch 3\n\
+         sentinel\n\
+         sentinel myid abcdefabcdefabcdefabcdefabcdefabcdefabcd\n\
+         user default on nopass ~* &* +@all\n\
+         latency-tracking-info-percentiles 50 99 99.9\n\
+         bellwether log-format json\n\
+         bellwether http-bind 127.0.0.1:9121\n",
+    );
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.daemon.port, 26380);
+    assert_eq!(config.daemon.bind.len(), 2);
+    assert!(config.daemon.bind[1].optional);
+    assert_eq!(config.daemon.loglevel, LogLevel::Warning);
+    assert_eq!(config.daemon.log_format, LogFormat::Json);
+    assert_eq!(config.daemon.logfile, None);
+    assert_eq!(config.current_epoch, Epoch(9));
+    let record = &config.groups["m"];
+    assert_eq!(record.config_epoch, ConfigEpoch(7));
+    assert_eq!(record.vote.epoch, Epoch(9));
+    assert_eq!(record.options.down_after.as_millis(), 5000);
+    assert_eq!(record.options.auth_pass.as_ref().map(|p| p.expose()), Some("a b"));
+    assert_eq!((record.replicas.len(), record.sentinels.len()), (1, 1));
+}
+
+#[test]
+fn all_problems_are_reported_at_once_and_in_order() {
+    assert_eq!(
+        bad(
+            "port x\n\nsentinel monitor a 10.0.0.1 99999 0\n  sentinel down-after-milliseconds a 1\nprot 1\nport 1 2\n"
+        ),
+        [
+            "f:1:6: argument couldn't be parsed into an integer ['x' was given]",
+            "f:3:29: Invalid port number.",
+            "f:3:35: Quorum must be 1 or greater.",
+            "f:5:1: Bad directive or wrong number of arguments [did you mean 'port'?]",
+            "f:6:1: wrong number of arguments",
+        ]
+    );
+}
+
+#[test]
+fn numbers_must_be_numbers() {
+    let monitor = "sentinel monitor m 10.0.0.1 6379 1\n";
+    one_bad(
+        &format!("{monitor}sentinel down-after-milliseconds m 1000abc"),
+        "f:2:36: '1000abc' is not a whole number [Redis Sentinel would read 1000 and ignore what follows; \
+         write 1000 if that is meant]",
+    );
+    one_bad(
+        &format!("{monitor}sentinel failover-timeout m 0"),
+        "f:2:29: negative or zero time parameter.",
+    );
+    one_bad(
+        &format!("{monitor}sentinel failover-timeout m 99999999999999999999"),
+        "f:2:29: the number '99999999999999999999' is too large",
+    );
+    one_bad(
+        &format!("{monitor}sentinel config-epoch m -1"),
+        "f:2:25: an epoch lies between 0 and 18446744073709551615",
+    );
+    one_bad(
+        "maxclients 0",
+        "f:1:12: argument must be between 1 and 4294967295 inclusive",
+    );
+}
+
+#[test]
+fn host_names_need_resolve_hostnames() {
+    one_bad(
+        "sentinel monitor m redis-1 6379 1",
+        "f:1:20: Can't resolve instance hostname. ['redis-1' is a host name: add the line 'sentinel \
+         resolve-hostnames yes', or write its IP address]",
+    );
+    one_bad(
+        "sentinel monitor m 10.0.0.300 6379 1",
+        "f:1:20: Can't resolve instance hostname. ['10.0.0.300' is not a valid IPv4 address]",
+    );
+    let config = good("sentinel monitor m redis-1 6379 1\nsentinel resolve-hostnames yes");
+    assert_eq!(config.groups["m"].primary.to_string(), "redis-1:6379");
+}
+
+#[test]
+fn groups_must_exist_once() {
+    one_bad(
+        "sentinel monitor mymaster ::1 1 1\nsentinel auth-user mymastr u",
+        "f:2:20: No such master with specified name. [did you mean 'mymaster'?]",
+    );
+    one_bad(
+        "sentinel monitor m ::1 1 1\nsentinel monitor m ::1 1 1",
+        "f:2:18: Duplicate master name.",
+    );
+    one_bad(
+        "sentinel monitor m,n ::1 1 1",
+        "f:1:18: Invalid group name: the character ',' is not allowed in it",
+    );
+}
+
+#[test]
+fn shapes_are_checked() {
+    one_bad(
+        "sentinel monitor m ::1 1",
+        "f:1:10: Unrecognized sentinel configuration statement. [usage: sentinel monitor <name> <host> <port> \
+         <quorum>]",
+    );
+    one_bad(
+        "sentinel down-after-miliseconds m 1",
+        "f:1:10: Unrecognized sentinel configuration statement. [did you mean 'down-after-milliseconds'?]",
+    );
+    one_bad(
+        "monitor m ::1 1 1",
+        "f:1:1: Bad directive or wrong number of arguments [did you mean 'sentinel monitor …'?]",
+    );
+    one_bad(
+        "bellwether http-bnd x",
+        "f:1:12: Bad directive or wrong number of arguments [did you mean 'http-bind'?]",
+    );
+    one_bad(
+        "sentinel myid abc",
+        "f:1:15: Malformed Sentinel id in myid option. [an id has 40 characters; remove the line to get a fresh \
+         one]",
+    );
+    one_bad("dir \"/tmp", "f:1:5: Unbalanced quotes in configuration line");
+}
+
+#[test]
+fn members_are_named_once() {
+    let monitor = "sentinel monitor m 10.0.0.1 1 1\n";
+    one_bad(
+        &format!("{monitor}sentinel known-replica m 10.0.0.2 1\nsentinel known-slave m 10.0.0.2 1"),
+        "f:3:24: Duplicate hostname and port for replica.",
+    );
+    one_bad(
+        &format!("{monitor}sentinel known-sentinel m 10.0.0.2 1 x\nsentinel known-sentinel m 10.0.0.3 1 x"),
+        "f:3:27: Duplicate runid for sentinel.",
+    );
+    // The form without an id is ignored.
+    let config = good(&format!("{monitor}sentinel known-sentinel m 10.0.0.2 1"));
+    assert!(config.groups["m"].sentinels.is_empty());
+}
+
+#[test]
+fn what_protects_is_not_ignored() {
+    for line in [
+        "tls-port 26380",
+        "tls-replication yes",
+        "aclfile /etc/users.acl",
+        "user worker on >secret ~* +@all",
+        "user default off",
+        "user default on >secret ~* &* +@all",
+        "user default on #0123 ~* &* +@all",
+        "rename-command SHUTDOWN x",
+    ] {
+        let problems = bad(line);
+        assert_eq!(problems.len(), 1, "{line}");
+        assert!(!problems[0].contains("secret"), "{line}: {}", problems[0]);
+    }
+    let harmless = good("tls-port 0\ntls-replication no\nuser default on #0123 ~* &* +@all\nrequirepass x");
+    assert_eq!(harmless.warnings, []);
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let text = "sentinel auth-pass nobody secret\nrequirepass secret more\nsentinel sentinel-pass a secret";
+    let problems = parse(&Source::new("f", text), &[], &mut load_nothing).expect_err("errors");
+    assert_eq!(problems.len(), 3);
+    for problem in problems {
+        assert!(!problem.report().contains("secret"), "{}", problem.report());
+        assert!(problem.directive.ends_with("******"));
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let config = good(
+        "sentinel monitor m 10.0.0.1 6379 1\n\
+         appendonly yes\n\
+         rdbcompression yes\n\
+         sentinel notification-script m /bin/true\n\
+         sentinel rename-command m CONFIG x\n\
+         sentinel parallel-syncs m 0\n\
+         sentinel master-reboot-down-after-period m 0\n",
+    );
+    let places: Vec<_> = config.warnings.iter().map(|w| (w.severity, w.line)).collect();
+    assert_eq!(places, [2, 3, 4, 5, 6].map(|line| (Severity::Warning, line)));
+    assert_eq!(config.groups["m"].options.parallel_syncs, 1);
+}
+
+#[test]
+fn later_texts_override_and_the_main_file_keeps_its_state() {
+    let main = Source::new("f", "port 1\nsentinel monitor m 10.0.0.2 6379 2\n");
+    let line = crate::overrides_from_args(&[
+        "--port",
+        "2",
+        "--sentinel",
+        "monitor",
+        "m",
+        "10.0.0.1",
+        "6379",
+        "1",
+    ]);
+    let config = parse(&main, &[line.expect("arguments")], &mut load_nothing).expect("good");
+    assert_eq!(config.daemon.port, 2);
+    assert_eq!(config.groups["m"].primary.to_string(), "10.0.0.2:6379");
+    assert_eq!(config.warnings.len(), 1);
+    assert_eq!(config.warnings[0].file, "command line");
+}
+
+#[test]
+fn include_reads_relative_to_dir_and_ends() {
+    let mut asked = Vec::new();
+    let mut load = |path: &str| {
+        asked.push(path.to_owned());
+        Ok(vec![Source::new(
+            path,
+            "sentinel monitor m 10.0.0.1 6379 1\nport 7",
+        )])
+    };
+    let main = Source::new(
+        "f",
+        "dir /etc\ndir redis\ninclude groups.d/*.conf\nsentinel auth-user m u",
+    );
+    let config = parse(&main, &[], &mut load).expect("good");
+    assert_eq!(asked, ["/etc/redis/groups.d/*.conf"]);
+    assert_eq!((config.daemon.port, config.groups.len()), (7, 1));
+
+    let mut endless = |path: &str| Ok(vec![Source::new(path, "include x\ninclude x\n")]);
+    let problems = parse(&Source::new("f", "include x"), &[], &mut endless).expect_err("endless");
+    assert!(problems[0].message.contains("nested deeper"), "{}", problems[0]);
+
+    one_bad(
+        "include y",
+        "f:1:9: Fatal error, can't open config file 'y': no y here",
+    );
+}
+
+#[test]
+fn garbage_gives_a_bounded_report() {
+    let problems = bad(&"garbage\n".repeat(5000));
+    assert_eq!(problems.len(), 1000);
+}

@@ -1,0 +1,578 @@
+//! The `sentinel …` directives: one table, carried out in the reference's order.
+//!
+//! First what concerns the process, then every `monitor`, then what concerns a group; within each, in the order of
+//! the text. So the order of lines in a file does not matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bellwether_core::{
+    Addr, BadId, ConfigEpoch, Epoch, GroupName, GroupOptions, GroupRecord, Host, MAX_REPLICAS, MAX_SENTINELS,
+    Secret, SentinelId,
+};
+
+use crate::diagnostic::{Fault, Problems};
+use crate::options::{Config, DaemonOptions};
+use crate::source::Statement;
+use crate::suggest::did_you_mean;
+use crate::value;
+
+/// The length that the reference demands of our own id.
+const MY_ID_LEN: usize = 40;
+
+/// When a directive is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// What concerns the process.
+    Process,
+    /// `monitor`.
+    Monitor,
+    /// What concerns a group, whose name is the first argument.
+    Group,
+}
+
+type Run = fn(&mut Executor, &Statement) -> Result<(), Fault>;
+
+/// One sentinel directive.
+pub(crate) struct Directive {
+    /// The word behind `sentinel`.
+    pub(crate) name: &'static str,
+    /// Its arguments.
+    pub(crate) usage: &'static str,
+    /// How many arguments it takes.
+    pub(crate) count: usize,
+    /// When it is carried out.
+    pub(crate) stage: Stage,
+    /// Whether a rewritten file has it from the durable state. Other lines stay as they are.
+    pub(crate) is_emitted: bool,
+    run: Run,
+}
+
+const fn emitted(name: &'static str, usage: &'static str, count: usize, stage: Stage, run: Run) -> Directive {
+    Directive {
+        name,
+        usage,
+        count,
+        stage,
+        is_emitted: true,
+        run,
+    }
+}
+
+const fn kept(name: &'static str, usage: &'static str, count: usize, run: Run) -> Directive {
+    Directive {
+        name,
+        usage,
+        count,
+        stage: Stage::Group,
+        is_emitted: false,
+        run,
+    }
+}
+
+/// All sentinel directives.
+pub(crate) const DIRECTIVES: &[Directive] = &[
+    emitted("myid", "<id>", 1, Stage::Process, my_id),
+    emitted("current-epoch", "<epoch>", 1, Stage::Process, current_epoch),
+    emitted("announce-ip", "<ip>", 1, Stage::Process, announce_ip),
+    emitted("announce-port", "<port>", 1, Stage::Process, announce_port),
+    emitted(
+        "resolve-hostnames",
+        "yes|no",
+        1,
+        Stage::Process,
+        resolve_hostnames,
+    ),
+    emitted(
+        "announce-hostnames",
+        "yes|no",
+        1,
+        Stage::Process,
+        announce_hostnames,
+    ),
+    emitted(
+        "deny-scripts-reconfig",
+        "yes|no",
+        1,
+        Stage::Process,
+        deny_scripts_reconfig,
+    ),
+    emitted("sentinel-user", "<user>", 1, Stage::Process, sentinel_user),
+    emitted("sentinel-pass", "<password>", 1, Stage::Process, sentinel_pass),
+    emitted(
+        "monitor",
+        "<name> <host> <port> <quorum>",
+        4,
+        Stage::Monitor,
+        monitor,
+    ),
+    emitted(
+        "down-after-milliseconds",
+        "<name> <ms>",
+        2,
+        Stage::Group,
+        down_after,
+    ),
+    emitted(
+        "failover-timeout",
+        "<name> <ms>",
+        2,
+        Stage::Group,
+        failover_timeout,
+    ),
+    emitted(
+        "parallel-syncs",
+        "<name> <count>",
+        2,
+        Stage::Group,
+        parallel_syncs,
+    ),
+    emitted("auth-pass", "<name> <password>", 2, Stage::Group, auth_pass),
+    emitted("auth-user", "<name> <user>", 2, Stage::Group, auth_user),
+    emitted("config-epoch", "<name> <epoch>", 2, Stage::Group, config_epoch),
+    emitted("leader-epoch", "<name> <epoch>", 2, Stage::Group, leader_epoch),
+    emitted(
+        "known-replica",
+        "<name> <host> <port>",
+        3,
+        Stage::Group,
+        known_replica,
+    ),
+    emitted(
+        "known-slave",
+        "<name> <host> <port>",
+        3,
+        Stage::Group,
+        known_replica,
+    ),
+    emitted(
+        "known-sentinel",
+        "<name> <host> <port> <id>",
+        4,
+        Stage::Group,
+        known_sentinel,
+    ),
+    kept("notification-script", "<name> <path>", 2, script),
+    kept("client-reconfig-script", "<name> <path>", 2, script),
+    kept("rename-command", "<name> <command> <new name>", 3, rename_command),
+    kept("master-reboot-down-after-period", "<name> <ms>", 2, reboot_period),
+    kept(
+        "primary-reboot-down-after-period",
+        "<name> <ms>",
+        2,
+        reboot_period,
+    ),
+];
+
+/// Finds a directive by its name, in any case.
+pub(crate) fn find(name: &str) -> Option<&'static Directive> {
+    DIRECTIVES.iter().find(|d| d.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether `sentinel <name>` exists.
+pub(crate) fn is_directive(name: &str) -> bool {
+    find(name).is_some()
+}
+
+/// Carries out sentinel directives on a configuration that begins with the given options.
+pub(crate) struct Executor {
+    config: Config,
+    problems: Problems,
+    /// Whether host names are taken without `resolve-hostnames yes`.
+    names_allowed: bool,
+    /// The text in which each group was introduced.
+    origins: BTreeMap<GroupName, usize>,
+    /// Names of groups whose `monitor` is refused. What else is said about them is not worth a second error.
+    refused: BTreeSet<String>,
+    /// Known instances with the text that named them.
+    members: BTreeMap<(GroupName, String), usize>,
+    /// Commands that were renamed, in lower case.
+    renamed: BTreeSet<(GroupName, String)>,
+}
+
+impl Executor {
+    pub(crate) fn new(daemon: DaemonOptions, problems: Problems) -> Self {
+        Self {
+            config: Config {
+                daemon,
+                ..Config::default()
+            },
+            problems,
+            names_allowed: false,
+            origins: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            members: BTreeMap::new(),
+            renamed: BTreeSet::new(),
+        }
+    }
+
+    /// Takes host names whatever `resolve-hostnames` says: for a state that was written when they were allowed.
+    pub(crate) fn allow_names(mut self) -> Self {
+        self.names_allowed = true;
+        self
+    }
+
+    pub(crate) fn finish(self) -> (Config, Problems) {
+        (self.config, self.problems)
+    }
+
+    pub(crate) fn run(&mut self, statements: &[Statement]) {
+        let mut due: Vec<(&'static Directive, &Statement)> = Vec::with_capacity(statements.len());
+        for statement in statements {
+            match check_shape(statement) {
+                Ok(Some(directive)) => due.push((directive, statement)),
+                Ok(None) => {}
+                Err(fault) => {
+                    if statement.text(1).eq_ignore_ascii_case("monitor") {
+                        self.refused.insert(statement.text(2).to_owned());
+                    }
+                    self.problems.error(statement, fault);
+                }
+            }
+        }
+        due.sort_by_key(|(directive, _)| directive.stage);
+        for (directive, statement) in due {
+            let is_about_refused =
+                directive.stage == Stage::Group && self.refused.contains(statement.text(2));
+            if is_about_refused || self.problems.is_full() {
+                continue;
+            }
+            if let Err(fault) = (directive.run)(self, statement) {
+                if directive.stage == Stage::Monitor {
+                    self.refused.insert(statement.text(2).to_owned());
+                }
+                self.problems.error(statement, fault);
+            }
+        }
+    }
+
+    fn group(&mut self, statement: &Statement) -> Result<(GroupName, &mut GroupRecord), Fault> {
+        let name = statement.text(2);
+        match self.config.groups.get_key_value(name).map(|(key, _)| key.clone()) {
+            Some(key) => match self.config.groups.get_mut(&key) {
+                Some(record) => Ok((key, record)),
+                None => Err(no_such_group()),
+            },
+            None => {
+                let known = self.config.groups.keys().map(GroupName::as_str);
+                let hint = did_you_mean(name, known)
+                    .unwrap_or_else(|| format!("there is no line 'sentinel monitor {name} …'"));
+                Err(no_such_group().hint(hint))
+            }
+        }
+    }
+
+    /// Notes that `statement` names a member of a group. `false` if it is known already from another text, of
+    /// which the main file counts; an error if it is named twice in one.
+    fn first_mention(
+        &mut self,
+        statement: &Statement,
+        group: &GroupName,
+        member: String,
+        duplicate: &str,
+    ) -> Result<bool, Fault> {
+        match self.members.insert((group.clone(), member), statement.source) {
+            None => Ok(true),
+            Some(source) if source == statement.source => Err(Fault::new(3, duplicate)),
+            Some(_) => Ok(statement.source == Statement::MAIN),
+        }
+    }
+
+    fn warn(&mut self, statement: &Statement, word: usize, message: impl Into<String>) {
+        self.problems.warning(statement, Fault::new(word, message));
+    }
+
+    fn names_allowed(&self) -> bool {
+        self.names_allowed || self.config.sentinel.resolve_hostnames
+    }
+
+    fn raise_epoch(&mut self, epoch: u64) {
+        self.config.current_epoch = self.config.current_epoch.max(Epoch(epoch));
+    }
+}
+
+/// The directive of a statement, if the count of its arguments is right; `None` if it is to be ignored.
+fn check_shape(statement: &Statement) -> Result<Option<&'static Directive>, Fault> {
+    const UNRECOGNIZED: &str = "Unrecognized sentinel configuration statement.";
+    let name = statement.text(1);
+    let Some(directive) = find(name) else {
+        let fault = Fault::new(1, UNRECOGNIZED);
+        return Err(match did_you_mean(name, DIRECTIVES.iter().map(|d| d.name)) {
+            Some(hint) => fault.hint(hint),
+            None => fault.hint(format!("there is no directive 'sentinel {name}'")),
+        });
+    };
+    let count = statement.args(2).len();
+    // As Sentinel: the form of 2.6, without an id, is ignored.
+    if directive.name == "known-sentinel" && count == 3 {
+        return Ok(None);
+    }
+    if count != directive.count {
+        let hint = format!("usage: sentinel {} {}", directive.name, directive.usage);
+        return Err(Fault::new(1, UNRECOGNIZED).hint(hint));
+    }
+    Ok(Some(directive))
+}
+
+fn no_such_group() -> Fault {
+    Fault::new(2, "No such master with specified name.")
+}
+
+fn my_id(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let text = statement.text(2);
+    let id = SentinelId::new(text).ok().filter(|_| text.len() == MY_ID_LEN);
+    let id = id.ok_or_else(|| {
+        Fault::new(2, "Malformed Sentinel id in myid option.").hint(format!(
+            "an id has {MY_ID_LEN} characters; remove the line to get a fresh one"
+        ))
+    })?;
+    executor.config.my_id = Some(id);
+    Ok(())
+}
+
+fn current_epoch(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    executor.raise_epoch(value::epoch(statement, 2)?);
+    Ok(())
+}
+
+fn announce_ip(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    executor.config.sentinel.announce_ip = match value::optional(statement, 2) {
+        None => None,
+        Some(text) => {
+            let refuse = || Fault::new(2, format!("'{text}' is neither an IP address nor a host name"));
+            Some(Host::parse(text).ok_or_else(refuse)?)
+        }
+    };
+    Ok(())
+}
+
+fn announce_port(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let port = value::port(statement, 2)?;
+    executor.config.sentinel.announce_port = Some(port).filter(|port| *port != 0);
+    Ok(())
+}
+
+fn resolve_hostnames(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let message = "Please specify yes or no for the resolve-hostnames option.";
+    executor.config.sentinel.resolve_hostnames = value::yes_no(statement, 2, message)?;
+    Ok(())
+}
+
+fn announce_hostnames(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let message = "Please specify yes or no for the announce-hostnames option.";
+    executor.config.sentinel.announce_hostnames = value::yes_no(statement, 2, message)?;
+    Ok(())
+}
+
+fn deny_scripts_reconfig(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let message = "Please specify yes or no for the deny-scripts-reconfig options.";
+    executor.config.sentinel.deny_scripts_reconfig = value::yes_no(statement, 2, message)?;
+    Ok(())
+}
+
+fn sentinel_user(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    executor.config.sentinel.sentinel_user = value::optional(statement, 2).map(str::to_owned);
+    Ok(())
+}
+
+fn sentinel_pass(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    executor.config.sentinel.sentinel_pass = value::optional(statement, 2).map(Secret::new);
+    Ok(())
+}
+
+fn monitor(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let name = GroupName::new(statement.text(2)).map_err(|cause| bad_id(2, "Invalid group name", &cause));
+    let primary = value::addr(statement, 3, executor.names_allowed());
+    let quorum = count(statement, 5, "Quorum must be 1 or greater.");
+    let (name, primary, quorum) = match (name, primary, quorum) {
+        (Ok(name), Ok(primary), Ok(quorum)) => (name, primary, quorum),
+        // One line may be wrong in several places: all but the last are reported here, that one by the caller.
+        (name, primary, quorum) => {
+            let mut faults: Vec<Fault> = [name.err(), primary.err(), quorum.err()]
+                .into_iter()
+                .flatten()
+                .collect();
+            let last = faults.pop();
+            for fault in faults {
+                executor.problems.error(statement, fault);
+            }
+            return last.map_or(Ok(()), Err);
+        }
+    };
+    match executor.origins.get(&name) {
+        Some(&origin) if origin == statement.source => return Err(Fault::new(2, "Duplicate master name.")),
+        // Unlike Sentinel, a group may stand both in the main file and in an included file, on standard input or on
+        // the command line: rewriting puts it into the main file, and the next start would fail. The main file
+        // has the newer state, so it wins.
+        Some(_) if statement.source != Statement::MAIN => {
+            let message =
+                format!("'{name}' is monitored by another file already, which holds its newer state");
+            executor.warn(statement, 2, message);
+            return Ok(());
+        }
+        _ => {}
+    }
+    executor.origins.insert(name.clone(), statement.source);
+    executor.config.named.insert(name.clone(), Default::default());
+    let record = GroupRecord::new(primary, GroupOptions::new(quorum));
+    executor.config.groups.insert(name, record);
+    Ok(())
+}
+
+/// A count of at least 1.
+fn count(statement: &Statement, word: usize, message: &str) -> Result<u32, Fault> {
+    let value = value::whole(statement, word)?;
+    if value < 1 {
+        return Err(Fault::new(word, message));
+    }
+    u32::try_from(value)
+        .ok()
+        .filter(|value| *value <= value::MAX_COUNT)
+        .ok_or_else(|| Fault::new(word, format!("the number is larger than {}", value::MAX_COUNT)))
+}
+
+fn down_after(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (name, record) = executor.group(statement)?;
+    record.options.down_after = value::millis(statement, 3, 1, "negative or zero time parameter.")?;
+    executor.config.named.entry(name).or_default().down_after = true;
+    Ok(())
+}
+
+fn failover_timeout(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (name, record) = executor.group(statement)?;
+    record.options.failover_timeout = value::millis(statement, 3, 1, "negative or zero time parameter.")?;
+    executor.config.named.entry(name).or_default().failover_timeout = true;
+    Ok(())
+}
+
+/// Unlike Sentinel, 0 and less are read as 1. The reference takes them and then repoints no replica before the
+/// failover has timed out, which nobody can want; but such files exist and must start.
+fn parallel_syncs(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (name, record) = executor.group(statement)?;
+    let at_least_one = value::whole(statement, 3)? >= 1;
+    record.options.parallel_syncs = if at_least_one { count(statement, 3, "")? } else { 1 };
+    executor.config.named.entry(name).or_default().parallel_syncs = true;
+    if !at_least_one {
+        executor.warn(statement, 3, "parallel-syncs is less than 1; 1 is used");
+    }
+    Ok(())
+}
+
+fn auth_pass(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (name, record) = executor.group(statement)?;
+    record.options.auth_pass = value::optional(statement, 3).map(Secret::new);
+    executor.config.named.entry(name).or_default().auth_pass = true;
+    Ok(())
+}
+
+fn auth_user(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (name, record) = executor.group(statement)?;
+    record.options.auth_user = value::optional(statement, 3).map(str::to_owned);
+    executor.config.named.entry(name).or_default().auth_user = true;
+    Ok(())
+}
+
+fn config_epoch(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (_, record) = executor.group(statement)?;
+    let epoch = value::epoch(statement, 3)?;
+    record.config_epoch = ConfigEpoch(epoch);
+    executor.raise_epoch(epoch);
+    Ok(())
+}
+
+/// Unlike Sentinel, this raises the current epoch as well: a vote was given in that epoch, so it was seen.
+fn leader_epoch(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (_, record) = executor.group(statement)?;
+    let epoch = value::epoch(statement, 3)?;
+    record.vote.epoch = Epoch(epoch);
+    executor.raise_epoch(epoch);
+    Ok(())
+}
+
+fn known_replica(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let addr = value::addr(statement, 3, executor.names_allowed());
+    let (name, record) = executor.group(statement)?;
+    let addr = addr?;
+    if addr == record.primary {
+        executor.warn(
+            statement,
+            3,
+            "this replica has the address of the primary; the line is ignored",
+        );
+        return Ok(());
+    }
+    if record.replicas.len() >= MAX_REPLICAS {
+        return Err(Fault::new(
+            2,
+            format!("a group has at most {MAX_REPLICAS} replicas"),
+        ));
+    }
+    let duplicate = "Duplicate hostname and port for replica.";
+    let member = addr.to_string().to_ascii_lowercase();
+    if executor.first_mention(statement, &name, member, duplicate)? {
+        executor.group(statement)?.1.replicas.insert(addr);
+    }
+    Ok(())
+}
+
+fn known_sentinel(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let addr: Result<Addr, Fault> = value::addr(statement, 3, executor.names_allowed());
+    let id = SentinelId::new(statement.text(5)).map_err(|cause| bad_id(5, "Invalid sentinel id", &cause));
+    let (name, record) = executor.group(statement)?;
+    let (addr, id) = (addr?, id?);
+    if record.sentinels.len() >= MAX_SENTINELS {
+        return Err(Fault::new(
+            2,
+            format!("a group has at most {MAX_SENTINELS} known sentinels"),
+        ));
+    }
+    // Unlike Sentinel, which would count itself twice as a voter. It happens when a file is copied.
+    if executor.config.my_id.as_ref() == Some(&id) {
+        executor.warn(statement, 5, "this is our own id; the line is ignored");
+        return Ok(());
+    }
+    let duplicate = "Duplicate runid for sentinel.";
+    if executor.first_mention(statement, &name, id.to_string(), duplicate)? {
+        executor.group(statement)?.1.sentinels.insert(id, addr);
+    }
+    Ok(())
+}
+
+fn bad_id(word: usize, what: &str, cause: &BadId) -> Fault {
+    Fault::new(word, format!("{what}: {cause}"))
+}
+
+fn script(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    executor.group(statement)?;
+    let name = statement.text(1).to_ascii_lowercase();
+    executor.warn(
+        statement,
+        1,
+        format!("'{name}' has no effect yet: no scripts are run"),
+    );
+    Ok(())
+}
+
+fn rename_command(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let (name, _) = executor.group(statement)?;
+    let command = statement.text(3).to_ascii_lowercase();
+    if !executor.renamed.insert((name, command.clone())) {
+        let message = "Same command renamed multiple times with rename-command.";
+        return Err(Fault::new(3, message));
+    }
+    if !command.eq_ignore_ascii_case(statement.text(4)) {
+        let message = "'rename-command' has no effect yet: this group's servers are sent commands by their own \
+                       names, and a failover fails if they refuse them";
+        executor.warn(statement, 1, message);
+    }
+    Ok(())
+}
+
+fn reboot_period(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    executor.group(statement)?;
+    let period = value::millis(statement, 3, 0, "negative time parameter.")?;
+    if !period.is_zero() {
+        let name = statement.text(1).to_ascii_lowercase();
+        executor.warn(statement, 1, format!("'{name}' has no effect yet"));
+    }
+    Ok(())
+}
