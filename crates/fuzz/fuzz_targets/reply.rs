@@ -2,6 +2,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses its own half")]
 #[path = "../../resp/tests/codec/check.rs"]
 mod check;
 

@@ -372,6 +372,10 @@ fn verbatim(mut text: Bytes) -> Option<Value> {
     let &[a, b, c, b':', ..] = &text[..] else {
         return None;
     };
+    // The first colon ends the format.
+    if [a, b, c].contains(&b':') {
+        return None;
+    }
     text.advance(4);
     Some(Value::Verbatim {
         format: [a, b, c],

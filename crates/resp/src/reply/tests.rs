@@ -216,6 +216,7 @@ fn odd_elements_are_named() {
     check_error("_x\r\n", Kind::InvalidNull, 0);
     check_error("=3\r\ntxt\r\n", Kind::InvalidVerbatim, 0);
     check_error("=4\r\ntxtx\r\n", Kind::InvalidVerbatim, 0);
+    check_error("=5\r\na:b:c\r\n", Kind::InvalidVerbatim, 0);
     check_error("$1\r\nab\r\n", Kind::MissingBulkEnd, 0);
     check_error("*1\r\n$1\r\nab\r\n", Kind::MissingBulkEnd, 4);
     check_error("+a\nb\r\n", Kind::BareLineEnd, 0);

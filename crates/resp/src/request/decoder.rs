@@ -269,7 +269,8 @@ impl RequestDecoder {
     }
 
     /// Reads an inline request: a line up to LF, a CR before it not counted. The request has no words if the
-    /// line has none.
+    /// line has none. Unlike Sentinel, a line over the limit is refused also when it arrives at once: what is
+    /// accepted does not depend on how the network cuts it.
     fn inline(&mut self, buf: &mut BytesMut) -> Result<Option<Request>, RequestError> {
         let found = buf
             .get(self.scanned..)

@@ -9,6 +9,7 @@ use super::{RequestError, Span, Spans};
 ///
 /// As Sentinel: `"…"` knows `\n \r \t \a \b \xHH`, and a backslash before anything else means that byte;
 /// `'…'` knows only `\'`; a quote may open in the middle of a word, and closing it ends the word.
+/// Unlike Sentinel, which waits for a line end that it cannot see behind a NUL, a NUL is a byte as any other.
 pub(super) fn split_in_place(line: &mut [u8]) -> Result<Spans, RequestError> {
     let mut words = Spans::new();
     let mut read = 0;
