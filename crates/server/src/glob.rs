@@ -9,7 +9,6 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// As [`matches`], without regard to ASCII case.
-#[cfg(test)]
 pub(crate) fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     walk(pattern, text, true)
 }

@@ -7,13 +7,20 @@
 //! This crate decides nothing about groups, replicas or failovers. It knows no metrics library and no HTTP:
 //! who wants figures implements [`Telemetry`].
 
+mod access;
+mod client;
 mod clock;
+mod command;
 mod glob;
 mod handle;
 mod hub;
+mod listener;
+mod stats;
 mod telemetry;
 
+pub use access::Access;
 pub use clock::Clock;
 pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};
 pub use hub::{Delivery, Hub, Message, SubscribeError, Subscriber};
+pub use listener::{Context, Identity, Limits, serve};
 pub use telemetry::{NoTelemetry, Telemetry};

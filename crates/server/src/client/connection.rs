@@ -1,0 +1,308 @@
+//! The I/O of one connection: read, run what came in order, write, once per batch.
+//!
+//! Owns the socket and both buffers. While it waits with nothing half read it holds no buffer at all, so that
+//! idle connections cost only their task. Never reads while replies wait to be written.
+
+use std::future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bellwether_resp::{Encoder, Request, RequestDecoder, RequestError};
+use bytes::{Buf as _, BytesMut};
+use tokio::net::TcpStream;
+
+use super::Client;
+use super::session::Session;
+use crate::command::{Flow, Question};
+use crate::listener::Server;
+
+/// How much is asked for in the first read: several ordinary commands.
+const FIRST_READ_BYTES: usize = 512;
+
+/// How much is asked for at most, by clients that fill what they are given.
+const MAX_READ_BYTES: usize = 64 * 1024;
+
+/// Replies beyond this are written before the next request is run, so that a batch of small requests with large
+/// replies does not pile up.
+const WRITE_AT_BYTES: usize = 64 * 1024;
+
+/// What a connection's buffers may hold unaccounted, so that ordinary traffic touches no shared counter.
+const UNACCOUNTED_BYTES: usize = 8 * 1024;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    session: Session,
+    decoder: RequestDecoder,
+    input: BytesMut,
+    output: BytesMut,
+    /// How much the next read asks for.
+    read_bytes: usize,
+    /// What the server has accounted for us.
+    accounted: usize,
+}
+
+/// Why the connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("the client left")]
+    Left,
+    #[error("closed from here")]
+    Closed,
+    #[error("it reads published messages too slowly")]
+    TooSlow,
+    #[error("all connections together buffer too much")]
+    NoRoom,
+    #[error("the connection failed")]
+    Io(#[source] io::Error),
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, server: Arc<Server>, client: Arc<Client>) -> Self {
+        let decoder = RequestDecoder::new(server.context.limits.requests);
+        Self {
+            stream,
+            session: Session::new(server, client),
+            decoder,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            read_bytes: FIRST_READ_BYTES,
+            accounted: 0,
+        }
+    }
+
+    /// Serves the client until one side has enough.
+    pub(crate) async fn run(mut self) {
+        let Err(end) = self.serve().await;
+        let Client { id, peer, .. } = &*self.session.client;
+        match end {
+            End::TooSlow | End::NoRoom => {
+                tracing::warn!(client = id, %peer, reason = %end, "connection cut off")
+            }
+            End::Io(error) => tracing::debug!(client = id, %peer, %error, "connection failed"),
+            End::Left | End::Closed => tracing::trace!(client = id, %peer, reason = %end, "connection ended"),
+        }
+    }
+
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        loop {
+            self.wait().await?;
+            self.read()?;
+            self.run_requests().await?;
+            self.deliver().await?;
+            self.flush().await?;
+            if self.session.closing {
+                return Err(End::Closed);
+            }
+        }
+    }
+
+    /// Waits for bytes or messages.
+    async fn wait(&mut self) -> Result<(), End> {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        self.output = BytesMut::new();
+        self.account()?;
+        let messages = async {
+            match &self.session.subscriber {
+                Some(subscriber) => subscriber.ready().await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.session.client.closed() => Err(End::Closed),
+            () = messages => Ok(()),
+            ready = self.stream.readable() => ready.map_err(End::Io),
+        }
+    }
+
+    /// Reads what is there.
+    fn read(&mut self) -> Result<(), End> {
+        self.input.reserve(self.read_bytes);
+        let room = self.input.capacity() - self.input.len();
+        let count = match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => return Err(End::Left),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(End::Io(error)),
+        };
+        self.read_bytes = match count {
+            _ if count == room => (self.read_bytes * 2).min(MAX_READ_BYTES),
+            _ if count < self.read_bytes / 4 => (self.read_bytes / 2).max(FIRST_READ_BYTES),
+            _ => self.read_bytes,
+        };
+        let stats = &self.session.server.stats;
+        stats.input_bytes.add(count as u64);
+        stats.reads.add(1);
+        self.session
+            .client
+            .last_seen_ms
+            .store(self.session.now_ms(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs all complete requests, in order.
+    async fn run_requests(&mut self) -> Result<(), End> {
+        while !self.session.closing {
+            self.decoder.set_authenticated(self.session.authenticated);
+            match self.decoder.decode(&mut self.input) {
+                Ok(Some(request)) => self.run_request(&request).await?,
+                Ok(None) => break,
+                Err(error) => self.refuse(error),
+            }
+            if self.output.len() >= WRITE_AT_BYTES {
+                self.flush().await?;
+                // A client that sends without end must not keep others from this thread.
+                tokio::task::consume_budget().await;
+            }
+            if self.session.client.is_closing() {
+                return Err(End::Closed);
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_request(&mut self, request: &Request) -> Result<(), End> {
+        let started = Instant::now();
+        match self.session.run(request, &mut self.output) {
+            Flow::Done => {}
+            Flow::Ask(question) => self.ask(request, question).await?,
+        }
+        if let Some(name) = self.session.current {
+            self.session
+                .server
+                .context
+                .telemetry
+                .command(name, started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Asks the driver and writes its answer. What was answered before goes out first, since this may take as long
+    /// as the disk.
+    async fn ask(&mut self, request: &Request, question: Box<Question>) -> Result<(), End> {
+        self.try_flush()?;
+        let Question { ask, render } = *question;
+        let answer = tokio::select! {
+            biased;
+            () = self.session.client.closed() => return Err(End::Closed),
+            answer = self.session.server.context.handle.ask(ask) => answer,
+        };
+        match answer {
+            Ok(answer) => self.session.answer(request, answer, render, &mut self.output),
+            Err(stopped) => {
+                Encoder::new(self.session.protocol, &mut self.output).error(format!("ERR {stopped}"));
+                self.session.closing = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers input that is no request, and closes.
+    fn refuse(&mut self, error: RequestError) {
+        let Client { id, peer, .. } = &*self.session.client;
+        match error.reply_text() {
+            Some(text) => {
+                tracing::debug!(client = id, %peer, %error, "protocol error");
+                Encoder::new(self.session.protocol, &mut self.output).error(text);
+            }
+            None if self.session.server.may_warn() => {
+                tracing::warn!(client = id, %peer, %error, "connection closed");
+            }
+            None => {}
+        }
+        self.session.server.stats.errors.add(1);
+        self.session.closing = true;
+    }
+
+    /// Writes the published messages that wait.
+    async fn deliver(&mut self) -> Result<(), End> {
+        loop {
+            let Some(subscriber) = &self.session.subscriber else {
+                return Ok(());
+            };
+            if subscriber.is_cut_off() {
+                return Err(End::TooSlow);
+            }
+            let Some(delivery) = subscriber.take() else {
+                return Ok(());
+            };
+            self.session.deliver(&delivery, &mut self.output);
+            if self.output.len() >= WRITE_AT_BYTES {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// Writes until nothing is left.
+    async fn flush(&mut self) -> Result<(), End> {
+        self.try_flush()?;
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        self.account()?;
+        self.session
+            .client
+            .stalled_ms
+            .store(self.session.now_ms(), Ordering::Relaxed);
+        while !self.output.is_empty() {
+            let cut_off = async {
+                match &self.session.subscriber {
+                    Some(subscriber) => subscriber.cut_off().await,
+                    None => future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.session.client.closed() => return Err(End::Closed),
+                () = cut_off => return Err(End::TooSlow),
+                ready = self.stream.writable() => ready.map_err(End::Io)?,
+            }
+            self.try_flush()?;
+        }
+        self.session.client.stalled_ms.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Writes what the socket takes at once.
+    fn try_flush(&mut self) -> Result<(), End> {
+        while !self.output.is_empty() {
+            match self.stream.try_write(&self.output) {
+                Ok(0) => return Err(End::Left),
+                Ok(count) => {
+                    self.output.advance(count);
+                    let stats = &self.session.server.stats;
+                    stats.output_bytes.add(count as u64);
+                    stats.writes.add(1);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(End::Io(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Accounts what the buffers hold.
+    fn account(&mut self) -> Result<(), End> {
+        let held = (self.input.capacity() + self.output.capacity()).saturating_sub(UNACCOUNTED_BYTES);
+        let before = std::mem::replace(&mut self.accounted, held);
+        if held != before && !self.session.server.account(before, held) {
+            return Err(End::NoRoom);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let server = &self.session.server;
+        server.account(self.accounted, 0);
+        server.clients.leave(self.session.client.id);
+        server.context.telemetry.client_disconnected();
+    }
+}

@@ -1,0 +1,217 @@
+//! What the task of one connection knows of it.
+//!
+//! Owns protocol, authentication, subscriptions and reply mode. No I/O: [`Session::run`] turns a request into
+//! bytes or into a question for the driver.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bellwether_core::Answer;
+use bellwether_resp::{Encoder, Protocol, Request};
+use bytes::BytesMut;
+
+use super::Client;
+use crate::command::{self, Flow, Render};
+use crate::hub::{Delivery, Subscriber};
+use crate::listener::Server;
+
+/// One connection's state.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) server: Arc<Server>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) protocol: Protocol,
+    pub(crate) authenticated: bool,
+    /// Set when the connection is to be closed once what was written is out.
+    pub(crate) closing: bool,
+    pub(crate) replies: Replies,
+    /// Made with the first subscription: most clients have none.
+    pub(crate) subscriber: Option<Box<Subscriber>>,
+    /// Whether the request being run gets no reply.
+    mute: bool,
+    last_command: Option<&'static str>,
+    /// The command of the request being run, once it has passed all checks.
+    pub(crate) current: Option<&'static str>,
+}
+
+/// What `CLIENT REPLY` set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replies {
+    On,
+    Off,
+    /// None for the next command.
+    SkipNext,
+}
+
+impl Session {
+    pub(crate) fn new(server: Arc<Server>, client: Arc<Client>) -> Self {
+        let authenticated = !server.context.access.needs_password();
+        client.authenticated.store(authenticated, Ordering::Relaxed);
+        Self {
+            server,
+            client,
+            protocol: Protocol::default(),
+            authenticated,
+            closing: false,
+            replies: Replies::On,
+            subscriber: None,
+            mute: false,
+            last_command: None,
+            current: None,
+        }
+    }
+
+    /// Runs one request. What it answers at once is appended to `out`; otherwise the driver is to be asked,
+    /// and its answer given to [`answer`](Self::answer) before the next request.
+    pub(crate) fn run(&mut self, words: &Request, out: &mut BytesMut) -> Flow {
+        self.mute = self.replies == Replies::SkipNext;
+        if self.mute {
+            self.replies = Replies::On;
+        }
+        self.current = None;
+        let before = out.len();
+        let flow = command::run(&mut Call {
+            session: self,
+            words,
+            out,
+        });
+        self.silence(before, out);
+        flow
+    }
+
+    /// Writes the driver's answer to the request that was run last.
+    pub(crate) fn answer(&mut self, words: &Request, answer: Answer, render: Render, out: &mut BytesMut) {
+        let before = out.len();
+        render(
+            &mut Call {
+                session: self,
+                words,
+                out,
+            },
+            answer,
+        );
+        self.silence(before, out);
+    }
+
+    /// Writes a published message.
+    pub(crate) fn deliver(&self, delivery: &Delivery, out: &mut BytesMut) {
+        let mut to = Encoder::new(self.protocol, out);
+        match &delivery.pattern {
+            None => {
+                to.push(3);
+                to.bulk("message");
+            }
+            Some(pattern) => {
+                to.push(4);
+                to.bulk("pmessage");
+                to.bulk(pattern);
+            }
+        }
+        to.bulk(delivery.message.channel.as_bytes());
+        to.bulk(delivery.message.payload.as_bytes());
+    }
+
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.client
+            .resp3
+            .store(protocol == Protocol::Resp3, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.client.authenticated.store(authenticated, Ordering::Relaxed);
+    }
+
+    /// The subscriber, made now if there was none.
+    pub(crate) fn subscriber(&mut self) -> &mut Subscriber {
+        let hub = &self.server.context.hub;
+        self.subscriber.get_or_insert_with(|| Box::new(hub.subscriber()))
+    }
+
+    /// How many channels and patterns are subscribed to.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriber.as_ref().map_or(0, |subscriber| {
+            subscriber.channels().len() + subscriber.patterns().len()
+        })
+    }
+
+    /// Tells the others of a changed number of subscriptions.
+    pub(crate) fn note_subscriptions(&self) {
+        let subscriber = self.subscriber.as_deref();
+        let count = |count: Option<usize>| u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX);
+        self.client
+            .channels
+            .store(count(subscriber.map(|s| s.channels().len())), Ordering::Relaxed);
+        self.client
+            .patterns
+            .store(count(subscriber.map(|s| s.patterns().len())), Ordering::Relaxed);
+    }
+
+    /// Notes the command for `CLIENT LIST`.
+    pub(crate) fn note_command(&mut self, name: &'static str) {
+        self.current = Some(name);
+        if self.last_command != Some(name) {
+            self.last_command = Some(name);
+            self.client.labels().command = Some(name);
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.server.now_ms()
+    }
+
+    /// Takes back what the command wrote since `before`, if `CLIENT REPLY` says so.
+    fn silence(&self, before: usize, out: &mut BytesMut) {
+        if self.mute || self.replies != Replies::On {
+            out.truncate(before);
+        }
+    }
+}
+
+/// One request being answered.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) session: &'a mut Session,
+    pub(crate) words: &'a Request,
+    pub(crate) out: &'a mut BytesMut,
+}
+
+impl Call<'_> {
+    /// Writes in the protocol of the connection as it is now.
+    pub(crate) fn reply(&mut self) -> Encoder<'_> {
+        Encoder::new(self.session.protocol, self.out)
+    }
+
+    pub(crate) fn ok(&mut self) -> Flow {
+        self.reply().simple("OK");
+        Flow::Done
+    }
+
+    /// Refuses the request; the text begins with its code.
+    pub(crate) fn error(&mut self, text: impl AsRef<[u8]>) -> Flow {
+        self.session.server.stats.errors.add(1);
+        self.reply().error(text);
+        Flow::Done
+    }
+
+    /// Word `index` as bytes; empty if there is none, which arity has ruled out.
+    pub(crate) fn word(&self, index: usize) -> &[u8] {
+        self.words.arg(index).unwrap_or_default()
+    }
+
+    /// Word `index` as text. What is not UTF-8 becomes U+FFFD and so names nothing that exists.
+    pub(crate) fn text(&self, index: usize) -> String {
+        String::from_utf8_lossy(self.word(index)).into_owned()
+    }
+
+    /// Refuses the request with word `index` quoted in the text, byte for byte.
+    pub(crate) fn error_quoting(&mut self, before: &str, index: usize, after: &str) -> Flow {
+        let text = [before.as_bytes(), self.word(index), after.as_bytes()].concat();
+        self.error(text)
+    }
+
+    pub(crate) fn syntax_error(&mut self) -> Flow {
+        self.error("ERR syntax error")
+    }
+}

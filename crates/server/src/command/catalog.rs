@@ -1,0 +1,167 @@
+//! `COMMAND` and the `HELP` of every container: the table, shown to clients.
+
+use bellwether_resp::Encoder;
+
+use super::spec::{Categories, Command};
+use super::{Flow, table};
+use crate::client::session::Call;
+use crate::glob;
+
+/// `COMMAND`
+pub(super) fn all(call: &mut Call<'_>) -> Flow {
+    let mut to = call.reply();
+    to.array(table::COMMANDS.len());
+    table::COMMANDS
+        .iter()
+        .for_each(|command| describe(&mut to, command));
+    Flow::Done
+}
+
+pub(super) fn count(call: &mut Call<'_>) -> Flow {
+    call.reply()
+        .integer(i64::try_from(table::COMMANDS.len()).unwrap_or(i64::MAX));
+    Flow::Done
+}
+
+/// `COMMAND INFO [<name> …]`
+pub(super) fn info(call: &mut Call<'_>) -> Flow {
+    if call.words.len() == 2 {
+        return all(call);
+    }
+    let words = call.words;
+    let mut to = call.reply();
+    to.array(words.len() - 2);
+    for word in words.args().skip(2) {
+        match by_full_name(word) {
+            Some(command) => describe(&mut to, command),
+            None => to.null_array(),
+        }
+    }
+    Flow::Done
+}
+
+/// `COMMAND DOCS [<name> …]`
+pub(super) fn docs(call: &mut Call<'_>) -> Flow {
+    let commands: Vec<&Command> = match call.words.len() {
+        2 => table::COMMANDS.iter().collect(),
+        _ => call.words.args().skip(2).filter_map(by_full_name).collect(),
+    };
+    document(&mut call.reply(), &commands);
+    Flow::Done
+}
+
+/// `COMMAND LIST [FILTERBY MODULE|ACLCAT|PATTERN <word>]`
+pub(super) fn list(call: &mut Call<'_>) -> Flow {
+    let word = call.words.arg(4).unwrap_or_default();
+    let filtered = call.words.len() == 5 && call.words.arg_is(2, "FILTERBY");
+    let keep: &dyn Fn(&Command) -> bool = if call.words.len() == 2 {
+        &|_| true
+    } else if filtered && call.words.arg_is(3, "MODULE") {
+        &|_| false
+    } else if filtered && call.words.arg_is(3, "ACLCAT") {
+        &|command| Categories::named(word).is_some_and(|category| command.categories.has(category))
+    } else if filtered && call.words.arg_is(3, "PATTERN") {
+        &|command| glob::matches_ignoring_case(word, command.name.as_bytes())
+    } else {
+        return call.syntax_error();
+    };
+    let every = table::COMMANDS
+        .iter()
+        .flat_map(|command| std::iter::once(command).chain(command.subcommands));
+    let names: Vec<&str> = every
+        .filter(|command| keep(command))
+        .map(|command| command.name)
+        .collect();
+    call.reply().bulks(&names);
+    Flow::Done
+}
+
+/// `COMMAND GETKEYS`, `COMMAND GETKEYSANDFLAGS`: no command has keys.
+pub(super) fn getkeys(call: &mut Call<'_>) -> Flow {
+    let known = table::find(call.word(2)).is_some_and(|command| {
+        let subcommand = call.words.arg(3).filter(|_| !command.subcommands.is_empty());
+        subcommand.is_none_or(|word| command.subcommand(word).is_some())
+    });
+    call.error(match known {
+        true => "ERR The command has no key arguments",
+        false => "ERR Invalid command specified",
+    })
+}
+
+/// `HELP` of the container that was called.
+pub(super) fn help(call: &mut Call<'_>) -> Flow {
+    let Some(container) = table::find(call.words.name()) else {
+        return call.error("ERR internal error: help of an unknown command");
+    };
+    let mut lines = Vec::new();
+    let name = container.name.to_ascii_uppercase();
+    lines.push(format!(
+        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    ));
+    let own = container.run.is_some().then_some(container);
+    for command in own.into_iter().chain(container.subcommands) {
+        let is_container = std::ptr::eq(command, container);
+        let word = if is_container {
+            "(no subcommand)".to_owned()
+        } else {
+            command.own_name().to_ascii_uppercase()
+        };
+        lines.push(format!("{word} {}", command.doc.usage).trim_end().to_owned());
+        lines.push(format!("    {}", command.doc.summary));
+    }
+    let mut to = call.reply();
+    to.array(lines.len());
+    lines.iter().for_each(|line| to.simple(line));
+    Flow::Done
+}
+
+/// The command of a name such as `ping` or `client|list`.
+fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+    match name.iter().position(|byte| *byte == b'|') {
+        None => table::find(name),
+        Some(at) => table::find(name.get(..at)?)?.subcommand(name.get(at + 1..)?),
+    }
+}
+
+/// The ten elements of `COMMAND INFO`.
+fn describe(to: &mut Encoder<'_>, command: &Command) {
+    to.array(10);
+    to.bulk(command.name);
+    to.integer(i64::from(command.arity));
+    let flags = command.flags.texts();
+    to.set(flags.len());
+    flags.iter().for_each(|flag| to.simple(flag));
+    // No command has keys: first, last and step.
+    (0..3).for_each(|_| to.integer(0));
+    let categories = command.categories.texts();
+    to.set(categories.len());
+    categories.iter().for_each(|category| to.simple(category));
+    to.set(command.tips.len());
+    command.tips.iter().for_each(|tip| to.bulk(tip));
+    // Key specifications.
+    to.set(0);
+    to.array(command.subcommands.len());
+    command
+        .subcommands
+        .iter()
+        .for_each(|subcommand| describe(to, subcommand));
+}
+
+fn document(to: &mut Encoder<'_>, commands: &[&Command]) {
+    to.map(commands.len());
+    for command in commands {
+        let subcommands: Vec<&Command> = command.subcommands.iter().collect();
+        to.bulk(command.name);
+        to.map(if subcommands.is_empty() { 3 } else { 4 });
+        to.bulk("summary");
+        to.bulk(command.doc.summary);
+        to.bulk("since");
+        to.bulk(command.doc.since);
+        to.bulk("group");
+        to.bulk(command.doc.group);
+        if !subcommands.is_empty() {
+            to.bulk("subcommands");
+            document(to, &subcommands);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The commands that clients may send: one table, and the checks in front of it.
+//!
+//! Order of checks, as Sentinel: the command and its subcommand exist, the number of words fits, the client has
+//! authenticated, the subscriber context allows it. Only then does it run. A command either answers at once
+//! or asks the driver; none waits, reads or writes by itself.
+
+mod answer;
+mod catalog;
+mod client;
+mod connection;
+mod info;
+mod pubsub;
+mod sentinel;
+mod spec;
+mod table;
+
+use bellwether_core::{Answer, Request as Ask};
+use bellwether_resp::{Protocol, Request};
+
+use crate::client::session::Call;
+pub(crate) use spec::Command;
+
+/// The Redis version that we claim where clients decide by it what they may use.
+pub(crate) const COMPATIBLE_VERSION: &str = "7.2.6";
+
+/// Most bytes of a client's words that an error quotes. As Sentinel.
+const MAX_QUOTED_BYTES: usize = 128;
+
+/// What a command came to.
+pub(crate) enum Flow {
+    /// It is answered.
+    Done,
+    /// The driver must be asked.
+    Ask(Box<Question>),
+}
+
+/// Writes the driver's answer.
+pub(crate) type Render = fn(&mut Call<'_>, Answer);
+
+/// A question to the driver.
+pub(crate) struct Question {
+    pub(crate) ask: Ask,
+    pub(crate) render: Render,
+}
+
+impl Flow {
+    /// Asks the driver, and has its answer written in the usual way.
+    fn ask(ask: Ask) -> Self {
+        Self::ask_then(ask, answer::write)
+    }
+
+    fn ask_then(ask: Ask, render: Render) -> Self {
+        Self::Ask(Box::new(Question { ask, render }))
+    }
+}
+
+/// Checks and runs one request.
+pub(crate) fn run(call: &mut Call<'_>) -> Flow {
+    let command = match lookup(call.words) {
+        Lookup::Found(command) => command,
+        Lookup::UnknownCommand => return unknown_command(call),
+        Lookup::UnknownSubcommand(container) => return unknown_subcommand(call, container),
+    };
+    if !command.takes(call.words.len()) {
+        return call.error(format!(
+            "ERR wrong number of arguments for '{}' command",
+            command.name
+        ));
+    }
+    if !call.session.authenticated && !command.needs_no_authentication() {
+        return call.error("NOAUTH Authentication required.");
+    }
+    if call.session.protocol == Protocol::Resp2
+        && call.session.subscriptions() > 0
+        && !command.is_for_subscribers()
+    {
+        return call.error(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            command.name
+        ));
+    }
+    call.session.note_command(command.name);
+    call.session.server.stats.commands.add(1);
+    match command.run {
+        Some(run) => run(call),
+        // A container takes at least one more word, and that word was found to be a subcommand.
+        None => unknown_subcommand(call, command),
+    }
+}
+
+enum Lookup {
+    Found(&'static Command),
+    UnknownCommand,
+    UnknownSubcommand(&'static Command),
+}
+
+fn lookup(words: &Request) -> Lookup {
+    let Some(command) = table::find(words.name()) else {
+        return Lookup::UnknownCommand;
+    };
+    let Some(word) = words.arg(1).filter(|_| !command.subcommands.is_empty()) else {
+        return Lookup::Found(command);
+    };
+    match command.subcommand(word) {
+        Some(subcommand) => Lookup::Found(subcommand),
+        None => Lookup::UnknownSubcommand(command),
+    }
+}
+
+fn unknown_command(call: &mut Call<'_>) -> Flow {
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(quoted(call.words.name(), MAX_QUOTED_BYTES));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let start = text.len();
+    for word in call.words.args().skip(1) {
+        let used = text.len() - start;
+        if used >= MAX_QUOTED_BYTES {
+            break;
+        }
+        text.push(b'\'');
+        text.extend_from_slice(quoted(word, MAX_QUOTED_BYTES - used));
+        text.extend_from_slice(b"' ");
+    }
+    call.error(text)
+}
+
+fn unknown_subcommand(call: &mut Call<'_>, container: &Command) -> Flow {
+    let word = quoted(call.word(1), MAX_QUOTED_BYTES).to_vec();
+    let help = format!("'. Try {} HELP.", container.name.to_ascii_uppercase());
+    call.error([b"ERR unknown subcommand '", &*word, help.as_bytes()].concat())
+}
+
+/// The start of a word. As Sentinel, a NUL ends it.
+fn quoted(word: &[u8], max_bytes: usize) -> &[u8] {
+    let end = word
+        .iter()
+        .take(max_bytes)
+        .position(|byte| *byte == 0)
+        .unwrap_or(max_bytes);
+    word.get(..end).unwrap_or(word)
+}
+
+/// Reads word `index` as an integer in its canonical form.
+fn integer(call: &Call<'_>, index: usize) -> Option<i64> {
+    call.words.arg_i64(index)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! The port that clients and other sentinels talk to.
+//!
+//! Owns accepting, the limits on all connections together, and the sweep that closes those that idle. What is
+//! said on a connection is the business of [`client`](crate::client) and [`command`](crate::command).
+//!
+//! Memory is bounded whatever clients do: an idle connection holds no buffer, a request is bounded before and
+//! after authentication, replies are written before more is read, subscribers that lag are cut off, and all
+//! buffers together have a limit beyond which the connection that wants more is closed.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bellwether_core::whole_millis;
+use bellwether_resp::RequestLimits;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::client::connection::Connection;
+use crate::client::{Client, Clients};
+use crate::handle::Handle;
+use crate::hub::Hub;
+use crate::stats::Stats;
+use crate::telemetry::Telemetry;
+
+/// How long accepting pauses when the process is out of file descriptors or memory. Each try costs a system
+/// call that fails, and a descriptor rarely comes free sooner.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often idle and stalled connections are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a client has to authenticate where a password is set. People type it in less.
+const AUTHENTICATION_LIMIT_MS: u64 = 60_000;
+
+/// How long a client may leave a reply unread. As long as the reference tolerates a slow subscriber.
+const STALL_LIMIT_MS: u64 = 60_000;
+
+/// How long connections get to end by themselves at shutdown. Replies fit into the socket's buffer unless the
+/// client stopped reading, so this is rarely used up.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Most bytes in the buffers of all connections together. Normal clients use a few KiB while they talk and none
+/// while they idle; what is over must not push the process out of memory.
+const MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
+
+/// How often a warning that clients can provoke at will is logged at most.
+const WARN_EVERY_MS: u64 = 60_000;
+
+/// Everything that answering clients needs from the rest of the daemon.
+#[derive(Clone)]
+pub struct Context {
+    /// The way to the driver.
+    pub handle: Handle,
+    /// The published events.
+    pub hub: Arc<Hub>,
+    /// Who may come in.
+    pub access: Access,
+    /// What clients may use.
+    pub limits: Limits,
+    /// What `INFO` and `HELLO` say of us.
+    pub identity: Identity,
+    /// Who counts.
+    pub telemetry: Arc<dyn Telemetry>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("identity", &self.identity)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What clients may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections (`maxclients`).
+    pub max_clients: usize,
+    /// After how much silence a connection is closed (`timeout`); subscribers are spared.
+    pub idle_timeout: Option<Duration>,
+    /// How long a connection is silent before the kernel probes it (`tcp-keepalive`).
+    pub keepalive: Option<Duration>,
+    /// Whether clients from elsewhere are turned away while no password is set (`protected-mode`).
+    pub protected_mode: bool,
+    /// How large requests may be.
+    pub requests: RequestLimits,
+}
+
+impl Default for Limits {
+    /// The defaults of the reference.
+    fn default() -> Self {
+        Self {
+            max_clients: 10_000,
+            idle_timeout: None,
+            keepalive: Some(Duration::from_secs(300)),
+            protected_mode: false,
+            requests: RequestLimits::default(),
+        }
+    }
+}
+
+/// What this process says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Our version.
+    pub version: String,
+    /// The id of this run: 40 hexadecimal characters, another one at each start. Not the sentinel's id.
+    pub run_id: String,
+    /// The port.
+    pub port: u16,
+    /// The path of the configuration file; empty without one.
+    pub config_file: String,
+    /// The path of the program.
+    pub executable: String,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) context: Context,
+    pub(crate) clients: Clients,
+    pub(crate) stats: Stats,
+    buffered: AtomicUsize,
+    last_warning_ms: AtomicU64,
+}
+
+impl Server {
+    pub(crate) fn new(context: Context) -> Self {
+        Self {
+            context,
+            clients: Clients::default(),
+            stats: Stats::default(),
+            buffered: AtomicUsize::new(0),
+            last_warning_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Milliseconds since the start, never 0.
+    pub(crate) fn now_ms(&self) -> u64 {
+        whole_millis(self.context.handle.clock().now().since_start()).max(1)
+    }
+
+    /// Accounts a connection whose buffers grew or shrank; `false` if there is no room for that.
+    pub(crate) fn account(&self, before: usize, now: usize) -> bool {
+        if now < before {
+            self.buffered.fetch_sub(before - now, Ordering::Relaxed);
+            return true;
+        }
+        let more = now - before;
+        self.buffered.fetch_add(more, Ordering::Relaxed) + more <= MAX_BUFFERED_BYTES
+    }
+
+    /// Whether a warning that clients can provoke at will may be logged now.
+    pub(crate) fn may_warn(&self) -> bool {
+        let (last, now) = (self.last_warning_ms.load(Ordering::Relaxed), self.now_ms());
+        (last == 0 || now.saturating_sub(last) >= WARN_EVERY_MS)
+            && self
+                .last_warning_ms
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+/// Serves clients until `stop` is cancelled, and then closes their connections.
+pub async fn serve(listeners: Vec<TcpListener>, context: Context, stop: CancellationToken) {
+    let server = Arc::new(Server::new(context));
+    let connections = TaskTracker::new();
+    let acceptors = TaskTracker::new();
+    for listener in listeners {
+        acceptors.spawn(accept(
+            listener,
+            Arc::clone(&server),
+            connections.clone(),
+            stop.clone(),
+        ));
+    }
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = sweep.tick() => {
+                server.stats.sample(server.now_ms());
+                close_idle(&server);
+            }
+        }
+    }
+    acceptors.close();
+    acceptors.wait().await;
+    server.clients.snapshot().iter().for_each(|client| client.close());
+    connections.close();
+    if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
+        tracing::info!(
+            count = connections.len(),
+            "connections were still open at shutdown"
+        );
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    server: Arc<Server>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if let Some(connection) = welcome(&server, stream, peer) {
+                    connections.spawn(connection.run());
+                }
+            }
+            // The connection was gone before we took it.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if server.may_warn() {
+                    tracing::warn!(%error, "cannot accept connections, trying again every {ACCEPT_PAUSE:?}");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Takes a connection in, or turns it away with the reason.
+fn welcome(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
+    let limits = &server.context.limits;
+    server.stats.connections.add(1);
+    let turn_away = |reason: &'static str, text: &str| {
+        server.context.telemetry.client_refused(reason);
+        // Into the empty buffer of a new socket, so it does not wait; if it fails the client just sees the end.
+        let _ = stream.try_write(text.as_bytes());
+        None
+    };
+    if limits.protected_mode
+        && !server.context.access.needs_password()
+        && !peer.ip().to_canonical().is_loopback()
+    {
+        server.stats.rejected.add(1);
+        return turn_away("protected-mode", PROTECTED);
+    }
+    // Without an address of its own the connection is already gone.
+    let local = stream.local_addr().ok()?;
+    let client = Client::new(
+        server.clients.next_id(),
+        peer,
+        local,
+        stream.as_raw_fd(),
+        server.now_ms(),
+    );
+    let client = Arc::new(client);
+    if !server.clients.enter(&client, limits.max_clients) {
+        server.stats.rejected.add(1);
+        return turn_away("maxclients", "-ERR max number of clients reached\r\n");
+    }
+    if let Err(error) = set_options(&stream, limits.keepalive) {
+        tracing::debug!(%peer, %error, "cannot set the options of a connection");
+    }
+    server.context.telemetry.client_connected();
+    Some(Connection::new(stream, Arc::clone(server), client))
+}
+
+fn set_options(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    if let Some(idle) = keepalive {
+        // As Sentinel: three probes within about the same time again.
+        let interval = (idle / 3).max(Duration::from_secs(1));
+        let keepalive = TcpKeepalive::new()
+            .with_time(idle)
+            .with_interval(interval)
+            .with_retries(3);
+        SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
+}
+
+/// Closes the connections that stay silent, unauthenticated or unread for too long.
+fn close_idle(server: &Server) {
+    let now_ms = server.now_ms();
+    let idle_limit_ms = server.context.limits.idle_timeout.map(whole_millis);
+    for client in server.clients.snapshot() {
+        let age = |since_ms: u64| now_ms.saturating_sub(since_ms);
+        let stalled_ms = client.stalled_ms.load(Ordering::Relaxed);
+        let reason = if stalled_ms > 0 && age(stalled_ms) >= STALL_LIMIT_MS {
+            "it does not read its replies"
+        } else if !client.authenticated.load(Ordering::Relaxed)
+            && age(client.connected_ms) >= AUTHENTICATION_LIMIT_MS
+        {
+            "it did not authenticate"
+        } else if !client.is_subscriber()
+            && idle_limit_ms
+                .is_some_and(|limit_ms| age(client.last_seen_ms.load(Ordering::Relaxed)) > limit_ms)
+        {
+            "it was idle"
+        } else {
+            continue;
+        };
+        tracing::debug!(client = client.id, peer = %client.peer, reason, "connection closed");
+        client.close();
+    }
+}
+
+/// Whether an error of `accept` is about the connection that was to be accepted, not about us.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+const PROTECTED: &str = "-DENIED Running in protected mode because protected mode is enabled and no password is set \
+    for the default user. Only connections from the loopback interface are accepted. To accept others, set a password \
+    with requirepass, or turn the protection off with protected-mode no if no stranger can reach this port.\r\n";
