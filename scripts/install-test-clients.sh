@@ -3,8 +3,8 @@
 # node_modules. Both go to $BELLWETHER_TEST_CLIENTS, or test-clients in the target directory. Does nothing twice.
 set -eu
 
-redis_py=6.4.0
-ioredis=5.7.0
+redis_py=8.1.0
+ioredis=6.0.0
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 dir=${BELLWETHER_TEST_CLIENTS:-${CARGO_TARGET_DIR:-$root/target}/test-clients}

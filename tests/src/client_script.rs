@@ -100,6 +100,19 @@ impl ClientScript {
         .map_err(|error| anyhow!("{error:#}; the client said:\n{}", self.complaints()))
     }
 
+    /// Waits until it has printed `line`.
+    ///
+    /// # Errors
+    /// At the deadline, with everything the script printed that is not an acknowledgement.
+    pub fn wait_line(&mut self, line: &str, limit: Duration) -> Result<()> {
+        wait_for(&format!("the client to say {line:?}"), limit, || {
+            let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            ensure!(lines.iter().any(|said| said == line), "not yet");
+            Ok(())
+        })
+        .map_err(|error| anyhow!("{error:#}; the client said:\n{}", self.complaints()))
+    }
+
     /// Tells it to end and gives the number of its last accepted write.
     ///
     /// # Errors
