@@ -176,6 +176,21 @@ impl Coordinator {
         self.wait_ready()
     }
 
+    /// Which program it is, or was until it ended.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Lets another program take over its file, port and log at the next start.
+    ///
+    /// # Errors
+    /// When it still runs.
+    pub fn become_kind(&mut self, kind: Kind) -> Result<()> {
+        ensure!(!self.is_running(), "{} is still running", self.name());
+        self.kind = kind;
+        Ok(())
+    }
+
     /// Its place in the fleet, which is also the source of its events.
     pub fn index(&self) -> usize {
         self.index

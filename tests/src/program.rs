@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// `redis-server`, or what `BELLWETHER_REDIS_SERVER` names.
 ///
@@ -27,11 +27,15 @@ pub fn redis_sentinel() -> Result<PathBuf> {
 /// When there is none.
 pub fn bellwether() -> Result<PathBuf> {
     if let Some(path) = env::var_os("BELLWETHER_BIN") {
-        let path = PathBuf::from(path);
-        // Daemons run in directories of their own, so a relative path must be fixed here.
-        return path
-            .canonicalize()
-            .with_context(|| format!("BELLWETHER_BIN names {}", path.display()));
+        // Daemons run in directories of their own, so a relative path must be fixed here. Links stay: a program may
+        // behave by the name it is called by.
+        let path = std::path::absolute(PathBuf::from(path)).context("the path in BELLWETHER_BIN")?;
+        ensure!(
+            path.is_file(),
+            "BELLWETHER_BIN names {}, which is no file",
+            path.display()
+        );
+        return Ok(path);
     }
     let profile_dir = profile_dir()?;
     let path = profile_dir.join("bellwether");
