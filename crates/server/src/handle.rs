@@ -76,6 +76,12 @@ impl Handle {
         self.shutdown.cancel();
     }
 
+    /// Cancelled when a stop has begun, by whomever. Cancelling it stops nothing else.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.shutdown.child_token()
+    }
+
     /// Ends when a stop has begun, by whomever.
     pub async fn stopping(&self) {
         self.shutdown.cancelled().await;

@@ -1,0 +1,404 @@
+//! From a configuration to a running coordinator, and to its end.
+//!
+//! Owns the order of starting and stopping. Whatever can be wrong is found before anything is visible to
+//! others: ports are bound and our id is on disk before the first connection is made.
+
+mod bind;
+mod random;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_conf::{Config, DaemonOptions, STATE_FILE, StateError, apply_state, render_state, rewrite};
+use bellwether_core::{Coordinator, Credentials, Registry, Secret, Settings};
+use rustix::fs::{Access as Mode, access};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::disk::{Disk, Store};
+use crate::driver::{Driver, DriverError, MAX_WAITING_REPORTS, SaveFailure};
+use crate::handle::Handle;
+use crate::hub::Hub;
+use crate::link::{LinkSettings, Links};
+use crate::listener::{self, Context, Identity, Limits};
+use crate::log::Log;
+use crate::resolver::Resolver;
+use crate::signal::Signals;
+use crate::telemetry::Telemetry;
+
+/// How long clients and connections get to end by themselves once the driver has stopped.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a daemon is started with.
+pub struct Start {
+    /// The settings.
+    pub config: Config,
+    /// The file that they were read from, as an absolute path; it is rewritten unless there is a state
+    /// directory.
+    pub config_file: PathBuf,
+    /// Who counts.
+    pub telemetry: Arc<dyn Telemetry>,
+    /// The log, to be opened anew at SIGHUP.
+    pub log: Option<Log>,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start")
+            .field("config_file", &self.config_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a daemon does not start, or has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// `dir` cannot be entered.
+    #[error("cannot change into the directory {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The configuration file, which is where the state is kept, must be writable.
+    #[error("Sentinel config file {} is not writable", path.display())]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The state file is there and cannot be read.
+    #[error("cannot read the state file {}", path.display())]
+    ReadState {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The state file is not what was written.
+    #[error("the state file {} is damaged", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// In which way.
+        source: StateError,
+    },
+    /// A name behind `bind` has no address.
+    #[error("cannot resolve the name {host} to listen on")]
+    BindName {
+        /// The name.
+        host: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A port cannot be listened on.
+    #[error("Failed listening on port {} (TCP) of {}, aborting", address.port(), address.ip())]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// All addresses are optional, and this machine has none of them.
+    #[error("none of the addresses behind `bind` exists on this machine")]
+    NoAddress,
+    /// There is no source of randomness.
+    #[error("the operating system gives no random numbers")]
+    Random(#[source] io::Error),
+    /// The id of this coordinator must be on disk before anyone learns it.
+    #[error("cannot save the id of this coordinator")]
+    SaveId(#[source] SaveFailure),
+    /// Signals cannot be received.
+    #[error("cannot install the handlers of signals")]
+    Signals(#[source] io::Error),
+    /// The driver cannot go on.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A part that must run as long as the daemon does has panicked or come to an end.
+    #[error("{0} ended unexpectedly")]
+    Ended(&'static str),
+}
+
+/// Enters `dir`, if there is one. Later relative paths begin there, so this comes before the log is opened.
+///
+/// # Errors
+/// If it cannot be entered.
+pub fn enter_directory(options: &DaemonOptions) -> Result<(), DaemonError> {
+    let Some(path) = &options.dir else {
+        return Ok(());
+    };
+    std::env::set_current_dir(path).map_err(|source| DaemonError::Directory {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// A daemon whose ports are bound and whose state is sound. It does nothing before [`run`](Self::run).
+pub struct Daemon {
+    driver: Driver,
+    listeners: Vec<TcpListener>,
+    context: Context,
+    signals: Signals,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    log: Option<Log>,
+    pidfile: Option<PathBuf>,
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Daemon {
+    /// Does all that may fail: checks that the state can be saved, reads it, binds the ports, makes and saves
+    /// an id at the first start.
+    ///
+    /// # Errors
+    /// If any of it fails; nothing is left behind then.
+    pub async fn prepare(start: Start) -> Result<Self, DaemonError> {
+        let Start {
+            mut config,
+            config_file,
+            telemetry,
+            log,
+        } = start;
+        let store = open_store(&mut config, config_file.clone())?;
+        let listeners = bind::listen(&config.daemon).await?;
+        let is_new = config.my_id.is_none();
+        let fresh_id = random::sentinel_id().map_err(DaemonError::Random)?;
+        let registry = config.registry(|| fresh_id);
+        if is_new {
+            store
+                .save(&registry)
+                .map_err(|error| DaemonError::SaveId(error.into()))?;
+        }
+        let signals = Signals::install().map_err(DaemonError::Signals)?;
+        let shutdown = CancellationToken::new();
+        let clock = Clock::start();
+        let (handle, end) = Handle::new(clock, shutdown.clone());
+        let hub = Hub::new();
+        let tasks = TaskTracker::new();
+        let (reporter, reports) = mpsc::channel(MAX_WAITING_REPORTS);
+        let link_settings = LinkSettings {
+            my_id: registry.my_id.clone(),
+            source: config.daemon.bind_source_addr,
+            peer_credentials: peer_credentials(&config),
+        };
+        let seed = random::seed().map_err(DaemonError::Random)?;
+        let driver = Driver {
+            clock,
+            coordinator: Coordinator::new(settings(&config, seed), registry, clock.now()),
+            reports,
+            end,
+            links: Links::new(link_settings, clock, reporter.clone(), tasks.clone()),
+            resolver: Resolver::new(clock, reporter, tasks.clone()),
+            disk: Disk::new(store),
+            hub: Arc::clone(&hub),
+            telemetry: Arc::clone(&telemetry),
+        };
+        let context = Context {
+            handle,
+            hub,
+            access: Access::new(config.daemon.requirepass.clone()),
+            limits: limits(&config.daemon),
+            identity: Identity {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                run_id: random::run_id().map_err(DaemonError::Random)?,
+                port: config.daemon.port,
+                config_file: config_file.display().to_string(),
+                executable: std::env::current_exe()
+                    .map_or_else(|_| String::new(), |path| path.display().to_string()),
+            },
+            telemetry,
+        };
+        Ok(Self {
+            driver,
+            listeners,
+            context,
+            signals,
+            shutdown,
+            tasks,
+            log,
+            pidfile: config.daemon.pidfile.clone(),
+        })
+    }
+
+    /// The way to the driver, for whoever serves clients beside the listener.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.context.handle
+    }
+
+    /// The published events.
+    #[must_use]
+    pub const fn hub(&self) -> &Arc<Hub> {
+        &self.context.hub
+    }
+
+    /// Runs until a signal, a client or a [`Handle`] ends it.
+    ///
+    /// # Errors
+    /// If it ended because it cannot go on.
+    pub async fn run(self) -> Result<(), DaemonError> {
+        let Self {
+            driver,
+            listeners,
+            context,
+            signals,
+            shutdown,
+            tasks,
+            log,
+            pidfile,
+        } = self;
+        info!("Sentinel ID is {}", driver.coordinator.registry().my_id);
+        write_pidfile(pidfile.as_deref());
+        let driver = tokio::spawn(driver.run());
+        let listener = tokio::spawn(listener::serve(listeners, context, shutdown.clone()));
+        let reopen = move || log.as_ref().map_or((), Log::reopen);
+        tasks.spawn(signals.watch(shutdown.clone(), reopen));
+        let result = supervise(driver, listener, &shutdown).await;
+        if let Err(error) = &result {
+            error!(reason = chain(error), "the coordinator cannot go on");
+        }
+        tasks.close();
+        if tokio::time::timeout(FAREWELL, tasks.wait()).await.is_err() {
+            warn!("some tasks did not end in time");
+        }
+        if let Some(path) = &pidfile {
+            info!("Removing the pid file.");
+            let _ = std::fs::remove_file(path);
+        }
+        if result.is_ok() {
+            info!("Sentinel is now ready to exit, bye bye...");
+        }
+        result
+    }
+}
+
+type Running<T> = tokio::task::JoinHandle<T>;
+
+/// Waits for the end of the two parts that make a coordinator. If one ends by itself the other has to end too.
+async fn supervise(
+    mut driver: Running<Result<(), DriverError>>,
+    mut listener: Running<()>,
+    shutdown: &CancellationToken,
+) -> Result<(), DaemonError> {
+    let drive = |ended: Result<Result<(), DriverError>, tokio::task::JoinError>| match ended {
+        Ok(result) => result.map_err(DaemonError::Driver),
+        Err(_) => Err(DaemonError::Ended("the driver")),
+    };
+    tokio::select! {
+        ended = &mut driver => {
+            shutdown.cancel();
+            let _ = tokio::time::timeout(FAREWELL, listener).await;
+            drive(ended)
+        }
+        ended = &mut listener => {
+            let was_asked = shutdown.is_cancelled() && ended.is_ok();
+            shutdown.cancel();
+            let result = drive(driver.await);
+            if was_asked { result } else { result.and(Err(DaemonError::Ended("the listener"))) }
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Where the state goes, after what is there already has been taken into `config`.
+fn open_store(config: &mut Config, config_file: PathBuf) -> Result<Store, DaemonError> {
+    let Some(directory) = &config.daemon.state_dir else {
+        check_writable(&config_file)?;
+        let loaded = config.clone();
+        let render = move |current: &str, registry: &Registry| Ok(rewrite(current, &loaded, registry));
+        return Ok(Store::new(config_file, Box::new(render)));
+    };
+    let path = directory.join(STATE_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => apply_state(config, &text).map_err(|source| DaemonError::State {
+            path: path.clone(),
+            source,
+        })?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(DaemonError::ReadState { path, source }),
+    }
+    let render = |_: &str, registry: &Registry| Ok(render_state(registry));
+    Ok(Store::new(path, Box::new(render)))
+}
+
+/// As Sentinel, a file that cannot be written is no place for state. Unlike Sentinel, a directory that does
+/// not allow replacing the file is spoken of at once and not at the first vote.
+fn check_writable(path: &Path) -> Result<(), DaemonError> {
+    access(path, Mode::WRITE_OK).map_err(|error| DaemonError::NotWritable {
+        path: path.to_owned(),
+        source: error.into(),
+    })?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| Path::new("."));
+    if let Err(error) = access(directory, Mode::WRITE_OK) {
+        warn!(
+            "the directory {} is not writable ({error}), so no state can be saved and no vote can be given",
+            directory.display()
+        );
+    }
+    Ok(())
+}
+
+fn settings(config: &Config, seed: u64) -> Settings {
+    let sentinel = &config.sentinel;
+    Settings {
+        announce_ip: sentinel.announce_ip.as_ref().map(ToString::to_string),
+        announce_port: sentinel.announce_port.unwrap_or(config.daemon.port),
+        resolve_hostnames: sentinel.resolve_hostnames,
+        announce_hostnames: sentinel.announce_hostnames,
+        seed,
+    }
+}
+
+/// As Sentinel: what peers are told is `sentinel-pass`, and without one our own `requirepass`, because a
+/// fleet usually has one password.
+fn peer_credentials(config: &Config) -> Option<Credentials> {
+    let of = |user: &Option<String>, password: &Option<Secret>| {
+        let (user, password) = (user.clone(), password.clone()?);
+        Some(Credentials { user, password })
+    };
+    of(&config.sentinel.sentinel_user, &config.sentinel.sentinel_pass)
+        .or_else(|| of(&None, &config.daemon.requirepass))
+}
+
+fn limits(options: &DaemonOptions) -> Limits {
+    let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
+    Limits {
+        max_clients: options.maxclients as usize,
+        idle_timeout: unless_zero(options.timeout),
+        keepalive: unless_zero(options.tcp_keepalive),
+        protected_mode: options.protected_mode,
+        ..Limits::default()
+    }
+}
+
+/// As Sentinel, a failure is only logged.
+fn write_pidfile(path: Option<&Path>) {
+    let Some(path) = path else { return };
+    if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
+        warn!("cannot write the pid file {}: {error}", path.display());
+    }
+}

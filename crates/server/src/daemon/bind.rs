@@ -1,0 +1,126 @@
+//! The ports that clients and other sentinels come to.
+//!
+//! Owns which addresses are listened on, and which of them may be missing.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use bellwether_conf::{Bind, DaemonOptions};
+use bellwether_core::Host;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, lookup_host};
+
+use super::DaemonError;
+
+/// Binds every address of `bind`. Port 0, or no address at all, means that nobody is served.
+pub(super) async fn listen(options: &DaemonOptions) -> Result<Vec<TcpListener>, DaemonError> {
+    if options.port == 0 {
+        return Ok(Vec::new());
+    }
+    let backlog = i32::try_from(options.tcp_backlog).unwrap_or(i32::MAX);
+    let mut listeners = Vec::new();
+    for bind in &options.bind {
+        let address = SocketAddr::new(resolve(bind).await?, options.port);
+        match open(address, backlog) {
+            Ok(listener) => listeners.push(listener),
+            // A default such as `-::*` is for machines that have the protocol.
+            Err(error) if bind.optional && is_missing(&error) => {}
+            Err(source) => return Err(DaemonError::Listen { address, source }),
+        }
+    }
+    if listeners.is_empty() && !options.bind.is_empty() {
+        return Err(DaemonError::NoAddress);
+    }
+    Ok(listeners)
+}
+
+async fn resolve(bind: &Bind) -> Result<IpAddr, DaemonError> {
+    let name = match &bind.host {
+        Host::Ip(ip) => return Ok(*ip),
+        Host::Name(name) => name.as_str(),
+    };
+    let failed = |source| DaemonError::BindName {
+        host: name.to_owned(),
+        source,
+    };
+    let first = lookup_host((name, 0)).await.map_err(failed)?.next();
+    let first = first.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    Ok(first.ip())
+}
+
+fn open(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // So that a restart need not wait for the connections of the run before to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `0.0.0.0` is bound on its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let missing = [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT];
+    Errno::from_io_error(error).is_some_and(|errno| missing.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(port: u16, hosts: &[(&str, bool)]) -> DaemonOptions {
+        let bind = hosts.iter().map(|(host, optional)| Bind {
+            host: Host::parse(host).expect("a host"),
+            optional: *optional,
+        });
+        DaemonOptions {
+            port,
+            bind: bind.collect(),
+            ..DaemonOptions::default()
+        }
+    }
+
+    /// A port that somebody listens on.
+    fn taken() -> std::net::TcpListener {
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port")
+    }
+
+    #[tokio::test]
+    async fn a_busy_port_is_named() {
+        let taken = taken();
+        let port = taken.local_addr().expect("an address").port();
+        let error = listen(&options(port, &[("127.0.0.1", true)]))
+            .await
+            .expect_err("busy");
+        let expected = format!("Failed listening on port {port} (TCP) of 127.0.0.1, aborting");
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[tokio::test]
+    async fn optional_addresses_may_be_missing() {
+        let port = taken().local_addr().expect("an address").port();
+        // A documentation address, which no machine has.
+        let elsewhere = "192.0.2.1";
+        let some = listen(&options(port, &[(elsewhere, true), ("127.0.0.1", false)])).await;
+        assert_eq!(some.expect("one is there").len(), 1);
+        let none = listen(&options(port, &[(elsewhere, true)])).await;
+        assert!(matches!(none, Err(DaemonError::NoAddress)), "{none:?}");
+        let needed = listen(&options(port, &[(elsewhere, false)])).await;
+        assert!(matches!(needed, Err(DaemonError::Listen { .. })), "{needed:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_to_listen_on_is_no_error() {
+        assert!(
+            listen(&options(0, &[("127.0.0.1", false)]))
+                .await
+                .expect("none")
+                .is_empty()
+        );
+        assert!(listen(&options(1, &[])).await.expect("none").is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! Durable state in one file that is replaced as a whole.
+//!
+//! Owns the path, the replacing and the one write that may be under way. Knows no file format: what is
+//! written comes from a [`Render`]. After a crash at any moment either the whole old or the whole new file is
+//! there.
+
+mod replace;
+
+use std::future::pending;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bellwether_core::{PersistSeq, Registry};
+use tokio::task::JoinHandle;
+
+/// Turns durable state into the text of a file, given the text that is there now.
+pub(crate) type Render = Box<dyn Fn(&str, &Registry) -> Result<String, String> + Send + Sync>;
+
+/// Where durable state goes.
+pub(crate) struct Store {
+    path: PathBuf,
+    render: Render,
+}
+
+/// Why a save came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SaveError {
+    /// The old file is intact, and so is the process.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody knows what is on disk now, so nothing may be built upon it.
+    #[error("cannot sync {what}")]
+    Sync { what: PathBuf, source: io::Error },
+}
+
+impl Store {
+    /// A store at `path`. A symbolic link is followed, so that the file behind it is replaced. Unlike
+    /// Sentinel, which puts a plain file in the link's place and leaves the real one to grow old.
+    pub(crate) fn new(path: PathBuf, render: Render) -> Self {
+        let path = path.canonicalize().unwrap_or(path);
+        Self { path, render }
+    }
+
+    /// Writes `registry` and comes back when it is durable. Blocks.
+    pub(crate) fn save(&self, registry: &Registry) -> Result<(), SaveError> {
+        let refused = |what: &str, error: &dyn std::fmt::Display| {
+            SaveError::Refused(format!("cannot {what} {}: {error}", self.path.display()))
+        };
+        let current = match std::fs::read(&self.path) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|error| refused("rewrite", &error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(refused("read", &error)),
+        };
+        let text = (self.render)(&current, registry).map_err(|error| refused("rewrite", &error))?;
+        replace::replace(&self.path, text.as_bytes())
+    }
+}
+
+/// The store and the write that is under way.
+pub(crate) struct Disk {
+    store: Arc<Store>,
+    writing: Option<JoinHandle<Saved>>,
+}
+
+/// How one write ended.
+pub(crate) struct Saved {
+    pub(crate) seq: PersistSeq,
+    pub(crate) took: Duration,
+    pub(crate) result: Result<(), SaveError>,
+}
+
+impl Disk {
+    pub(crate) fn new(store: Store) -> Self {
+        Self {
+            store: Arc::new(store),
+            writing: None,
+        }
+    }
+
+    /// Begins to write, off the loop. The core never asks for a second write before the first has ended.
+    pub(crate) fn begin(&mut self, seq: PersistSeq, registry: Registry) {
+        debug_assert!(self.writing.is_none(), "one write at a time");
+        let store = Arc::clone(&self.store);
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let result = store.save(&registry);
+            Saved {
+                seq,
+                took: begun.elapsed(),
+                result,
+            }
+        }));
+    }
+
+    /// The end of the write that is under way; never if there is none. Loses nothing if it is dropped.
+    pub(crate) async fn ended(&mut self) -> Result<Saved, tokio::task::JoinError> {
+        let Some(writing) = &mut self.writing else {
+            return pending().await;
+        };
+        let saved = writing.await;
+        self.writing = None;
+        saved
+    }
+
+    /// Lets the write that is under way come to its end, so that no temporary file is left behind.
+    pub(crate) async fn finish(mut self) {
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

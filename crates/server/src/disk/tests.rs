@@ -1,0 +1,113 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use bellwether_core::{Epoch, SentinelId};
+
+use super::*;
+
+fn registry(epoch: u64) -> Registry {
+    let mut registry = Registry::new(SentinelId::new("a").expect("an id"));
+    registry.current_epoch = Epoch(epoch);
+    registry
+}
+
+/// A store whose file has one line per save.
+fn store(path: &Path) -> Store {
+    let render = |current: &str, registry: &Registry| Ok(format!("{current}{}\n", registry.current_epoch));
+    Store::new(path.to_owned(), Box::new(render))
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    entries
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn a_save_replaces_the_file_and_leaves_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    let store = store(&path);
+    store.save(&registry(1)).expect("a new file");
+    store.save(&registry(2)).expect("an old file");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n2\n");
+    assert_eq!(names(directory.path()), ["sentinel.conf"]);
+}
+
+#[test]
+fn the_mode_of_the_file_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    fs::write(&path, "").expect("a file");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
+    store(&path).save(&registry(1)).expect("saved");
+    let mode = fs::metadata(&path).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_symbolic_link_stays_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (real, link) = (directory.path().join("real"), directory.path().join("link"));
+    fs::write(&real, "0\n").expect("a file");
+    symlink(&real, &link).expect("a link");
+    store(&link).save(&registry(1)).expect("saved");
+    assert!(link.is_symlink());
+    assert_eq!(fs::read_to_string(&real).expect("the file"), "0\n1\n");
+}
+
+fn check_refused(store: &Store, expected: &str) {
+    match store.save(&registry(1)) {
+        Err(SaveError::Refused(reason)) => assert!(reason.contains(expected), "{reason}"),
+        other => panic!("expected a refusal with {expected:?}, got {other:?}"),
+    }
+}
+
+#[test]
+fn what_cannot_be_written_leaves_the_old_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    fs::write(&path, "old\n").expect("a file");
+    let no_text = Store::new(path.clone(), Box::new(|_, _| Err("line 3 is odd".to_owned())));
+    check_refused(&no_text, "line 3 is odd");
+    // A directory in the file's place: the rename fails, even for root.
+    let occupied = directory.path().join("occupied");
+    fs::create_dir(&occupied).expect("a directory");
+    check_refused(&store(&occupied), "occupied");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "old\n");
+    let mut left = names(directory.path());
+    left.sort();
+    assert_eq!(left, ["occupied", "sentinel.conf"]);
+}
+
+#[test]
+fn a_directory_that_is_gone_is_a_refusal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    let store = store(&path);
+    fs::remove_dir(directory.path()).expect("it is empty");
+    check_refused(&store, "sentinel.conf");
+}
+
+#[tokio::test]
+async fn one_write_runs_and_its_end_is_awaited() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    let mut disk = Disk::new(store(&path));
+    disk.begin(PersistSeq(7), registry(1));
+    let saved = disk.ended().await.expect("no panic");
+    assert_eq!(saved.seq, PersistSeq(7));
+    assert!(saved.result.is_ok());
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n");
+    disk.begin(PersistSeq(8), registry(2));
+    disk.finish().await;
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n2\n");
+}

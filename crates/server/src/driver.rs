@@ -1,0 +1,278 @@
+//! The one task that owns the coordinator.
+//!
+//! Owns the order of things: inputs are handed over with the time at which they came, then the coordinator
+//! decides, then its effects are carried out one after the other. Never waits for anything but the next
+//! input: whatever may take long runs elsewhere and reports back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{
+    Answer, ClientToken, Coordinator, Effect, Event, FailoverReceipt, GroupName, Input, Instant, Level,
+    LinkId, PersistSeq, whole_millis,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time;
+use tracing::{debug, event, info};
+
+use crate::clock::Clock;
+use crate::disk::{Disk, SaveError, Saved};
+use crate::handle::{Ask, HandleEnd};
+use crate::hub::Hub;
+use crate::link::{Arrived, Batch, Links, SendError};
+use crate::resolver::Resolver;
+use crate::telemetry::Telemetry;
+
+/// How many reports of links may wait for the driver. Beyond this the links wait, and behind them the
+/// servers: a slow loop never grows memory. Room for every link of ten thousand groups to report at once is
+/// not needed, because a turn takes in a thousand within a millisecond or two.
+pub(crate) const MAX_WAITING_REPORTS: usize = 4096;
+
+/// How many inputs are handed over before the coordinator decides. Large, because deciding costs the same
+/// for many facts about a group as for one; bounded, so that a flood of reports cannot put decisions off.
+const MAX_INPUTS_A_TURN: usize = 1024;
+
+/// Everything that the loop needs.
+pub(crate) struct Driver {
+    pub(crate) clock: Clock,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) reports: mpsc::Receiver<Arrived>,
+    pub(crate) end: HandleEnd,
+    pub(crate) links: Links,
+    pub(crate) resolver: Resolver,
+    pub(crate) disk: Disk,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) telemetry: Arc<dyn Telemetry>,
+}
+
+/// Why the loop cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// After a failed sync nobody knows what is on disk, and votes must not be given on a guess.
+    #[error("the state could not be made durable, and what is on disk now is not known")]
+    Save(#[source] SaveFailure),
+    /// The writer came to no end.
+    #[error("the task that saves the state failed")]
+    Writer(#[from] tokio::task::JoinError),
+}
+
+/// A save that failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SaveFailure(#[from] SaveError);
+
+impl Driver {
+    /// Runs until the daemon is to stop.
+    ///
+    /// # Errors
+    /// If a sync failed. The process must end then.
+    pub(crate) async fn run(self) -> Result<(), DriverError> {
+        let mut running = Running {
+            driver: self,
+            inputs: Vec::new(),
+            answers: HashMap::new(),
+            last_token: 0,
+        };
+        let result = running.run().await;
+        // The links end with their map, and whoever still waits for an answer learns that there is none.
+        running.driver.disk.finish().await;
+        result
+    }
+}
+
+struct Running {
+    driver: Driver,
+    /// The inputs of the next turn. Kept between turns for its room alone.
+    inputs: Vec<Arrived>,
+    /// Who waits for which answer. Bounded by the number of clients: each waits for one answer at a time.
+    answers: HashMap<ClientToken, oneshot::Sender<Answer>>,
+    last_token: u64,
+}
+
+impl Running {
+    async fn run(&mut self) -> Result<(), DriverError> {
+        self.turn();
+        while let Some(due) = self.wait().await? {
+            self.gather_asks();
+            let now = self.driver.clock.now();
+            let oldest = self.inputs.iter().map(|(arrived, _)| *arrived).min();
+            if let Some(due) = [due, oldest].into_iter().flatten().min() {
+                self.driver.telemetry.loop_delay(now.since(due));
+            }
+            self.turn();
+        }
+        Ok(())
+    }
+
+    /// Waits until there is something to do. `None`: the daemon is to stop. Otherwise when that was due, if
+    /// it was a deadline.
+    async fn wait(&mut self) -> Result<Option<Option<Instant>>, DriverError> {
+        let deadline = self.driver.coordinator.poll_deadline();
+        let timer = deadline.and_then(|deadline| self.driver.clock.to_tokio(deadline));
+        let driver = &mut self.driver;
+        let stop = driver.end.shutdown().clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(None),
+            saved = driver.disk.ended() => {
+                let input = self.saved(saved?)?;
+                self.inputs.push((self.driver.clock.now(), input));
+                Ok(Some(None))
+            }
+            // Nobody reports any more only when the links are gone, which they are not.
+            _ = driver.reports.recv_many(&mut self.inputs, MAX_INPUTS_A_TURN) => Ok(Some(None)),
+            Some(ask) = driver.end.asks.recv() => {
+                self.take_ask(ask);
+                Ok(Some(None))
+            }
+            () = sleep_until(timer) => Ok(Some(deadline)),
+        }
+    }
+
+    /// Takes in the questions and reports that are there already.
+    fn gather_asks(&mut self) {
+        while self.inputs.len() < MAX_INPUTS_A_TURN {
+            match self.driver.reports.try_recv() {
+                Ok(arrived) => self.inputs.push(arrived),
+                Err(_) => break,
+            }
+        }
+        while self.inputs.len() < 2 * MAX_INPUTS_A_TURN {
+            match self.driver.end.asks.try_recv() {
+                Ok(ask) => self.take_ask(ask),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn take_ask(&mut self, ask: Ask) {
+        self.last_token += 1;
+        let token = ClientToken(self.last_token);
+        self.answers.insert(token, ask.answer);
+        let request = ask.request;
+        self.inputs.push((ask.arrived, Input::Request { token, request }));
+    }
+
+    fn saved(&self, saved: Saved) -> Result<Input, DriverError> {
+        let Saved { seq, took, result } = saved;
+        self.driver.telemetry.persisted(took, result.is_ok());
+        match result {
+            Ok(()) => {
+                debug!(took_us = took.as_micros(), "state saved");
+                Ok(Input::Persisted { seq })
+            }
+            Err(SaveError::Refused(reason)) => Ok(Input::PersistFailed { seq, reason }),
+            Err(error @ SaveError::Sync { .. }) => Err(DriverError::Save(error.into())),
+        }
+    }
+
+    /// Hands over what was gathered, has the coordinator decide, and does what it says; again if doing it
+    /// brought something new.
+    fn turn(&mut self) {
+        loop {
+            let mut inputs = std::mem::take(&mut self.inputs);
+            // The two queues were read one after the other. Inputs of one source keep their order.
+            inputs.sort_by_key(|(arrived, _)| *arrived);
+            for (arrived, input) in inputs.drain(..) {
+                if let Input::LinkDown { link, .. } = &input {
+                    self.driver.links.forget(*link);
+                    self.driver.telemetry.link_failed();
+                }
+                self.driver.coordinator.handle(arrived, input);
+            }
+            self.inputs = inputs;
+            let now = self.driver.clock.now();
+            self.driver.coordinator.handle(now, Input::Turn);
+            while let Some(effect) = self.driver.coordinator.poll_effect() {
+                self.carry_out(effect);
+            }
+            if self.inputs.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let driver = &mut self.driver;
+        match effect {
+            Effect::Connect { link, to, kind } => driver.links.connect(link, to, kind),
+            Effect::Disconnect { link } => driver.links.forget(link),
+            Effect::Send { link, batch } => self.send(link, batch),
+            Effect::Resolve { name } => driver.resolver.resolve(name),
+            Effect::Persist { seq } => self.persist(seq),
+            Effect::Event(event) => {
+                log_event(&event);
+                if event.kind.level() > Level::Debug {
+                    driver.hub.publish(event.kind.name(), &event.payload);
+                }
+                driver.telemetry.event(&event);
+            }
+            Effect::Answer { token, answer } => {
+                if let Some(asker) = self.answers.remove(&token) {
+                    // It may have left.
+                    let _ = asker.send(answer);
+                }
+            }
+            Effect::Addresses(addresses) => driver.end.publish(addresses),
+            Effect::FailoverEnded { group, receipt } => {
+                log_receipt(&group, &receipt);
+                driver.telemetry.failover(&group, &receipt);
+            }
+        }
+    }
+
+    fn send(&mut self, link: LinkId, batch: Batch) {
+        match self.driver.links.send(link, batch) {
+            // A link that ended has reported so.
+            Ok(()) | Err(SendError::Ended) => {}
+            Err(error @ SendError::Stuck) => {
+                let reason = error.to_string();
+                let now = self.driver.clock.now();
+                self.inputs.push((now, Input::LinkDown { link, reason }));
+            }
+        }
+    }
+
+    fn persist(&mut self, seq: PersistSeq) {
+        let registry = self.driver.coordinator.registry().clone();
+        self.driver.disk.begin(seq, registry);
+    }
+}
+
+async fn sleep_until(timer: Option<time::Instant>) {
+    match timer {
+        Some(timer) => time::sleep_until(timer).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One line, with the reason at its end for people. Log levels are those of the reference, one step apart
+/// from ours in name: its "verbose" is our debug.
+fn log_event(event: &Event) {
+    macro_rules! line {
+        ($level:ident) => {
+            match &event.reason {
+                Some(reason) => event!(target: "bellwether::event", tracing::Level::$level, reason, "{event}"),
+                None => event!(target: "bellwether::event", tracing::Level::$level, "{event}"),
+            }
+        };
+    }
+    match event.kind.level() {
+        Level::Debug => line!(TRACE),
+        Level::Verbose => line!(DEBUG),
+        Level::Notice => line!(INFO),
+        Level::Warning => line!(WARN),
+    }
+}
+
+fn log_receipt(group: &GroupName, receipt: &FailoverReceipt) {
+    let phase = |(name, took): (&str, Option<Duration>)| Some(format!("{name} {} ms", whole_millis(took?)));
+    let phases: Vec<_> = receipt.phases.named().into_iter().filter_map(phase).collect();
+    info!(
+        "failover of {group} in epoch {}: {}; {}",
+        receipt.epoch,
+        receipt.outcome.label(),
+        phases.join(", ")
+    );
+}

@@ -1,0 +1,47 @@
+//! What the operating system tells the process.
+//!
+//! Owns the handlers of SIGTERM, SIGINT and SIGHUP. Only says that something is wanted; stopping and
+//! reopening are done by others.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// The signals that mean something, with their handlers installed.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Installs the handlers. From now on none of the signals ends the process by itself.
+    pub(crate) fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for signals until the daemon stops: the first to end it begins an orderly stop.
+    pub(crate) async fn watch(mut self, shutdown: CancellationToken, reopen_log: impl Fn() + Send) {
+        loop {
+            let name = tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(()) = self.hang_up.recv() => {
+                    reopen_log();
+                    info!("the log file was opened anew");
+                    continue;
+                }
+                Some(()) = self.terminate.recv() => "SIGTERM",
+                Some(()) = self.interrupt.recv() => "SIGINT",
+            };
+            info!("Received {name}, shutting down");
+            shutdown.cancel();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A whole daemon in this process: starting, what it refuses to start with, stopping.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_conf::{Config, Source, parse};
+use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Place {
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            port: free_port(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.path("sentinel.conf")
+    }
+
+    /// Writes a configuration with these lines besides the port.
+    fn write(&self, lines: &str) {
+        let text = format!("port {}\nbind 127.0.0.1\n{lines}", self.port);
+        fs::write(self.conf(), text).expect("written");
+    }
+
+    async fn prepare(&self) -> Result<Daemon, DaemonError> {
+        Daemon::prepare(Start {
+            config: read(&self.conf()),
+            config_file: self.conf(),
+            telemetry: Arc::new(NoTelemetry),
+            log: None,
+        })
+        .await
+    }
+
+    /// Starts, asks for the id, and stops.
+    async fn id_of_one_run(&self) -> String {
+        let daemon = self.prepare().await.expect("it starts");
+        let handle = daemon.handle().clone();
+        let running = tokio::spawn(daemon.run());
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))
+            .await
+            .expect("it listens");
+        stream.write_all(b"PING\r\n").await.expect("sent");
+        let mut answer = [0; 7];
+        timeout(PATIENCE, stream.read_exact(&mut answer))
+            .await
+            .expect("in time")
+            .expect("an answer");
+        assert_eq!(&answer, b"+PONG\r\n");
+        handle.shutdown();
+        let ended = timeout(PATIENCE, running).await.expect("it stops in time");
+        ended.expect("no panic").expect("an orderly end");
+        saved_id(&fs::read_to_string(self.saved()).expect("the saved state"))
+    }
+
+    fn saved(&self) -> PathBuf {
+        match self.path("state").is_dir() {
+            true => self.path("state").join(bellwether_conf::STATE_FILE),
+            false => self.conf(),
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let start = 15_000 + std::process::id() * 23 % 15_000;
+    let free = |port: &u16| StdListener::bind(("127.0.0.1", *port)).is_ok();
+    let ports = (start..31_000).map(|port| u16::try_from(port).expect("below 31,000"));
+    ports.into_iter().find(free).expect("a free port")
+}
+
+fn read(path: &Path) -> Config {
+    let text = fs::read_to_string(path).expect("the configuration");
+    let source = Source::new(path.display().to_string(), text);
+    parse(&source, &[], &mut |name| Err(format!("no include here: {name}"))).expect("a good configuration")
+}
+
+fn saved_id(text: &str) -> String {
+    let line = text.lines().find_map(|line| line.strip_prefix("sentinel myid "));
+    line.expect("an id is saved").trim_matches('"').to_owned()
+}
+
+#[tokio::test]
+async fn the_id_is_made_once_and_kept() {
+    let place = Place::new();
+    place.write("# ours\n");
+    let first = place.id_of_one_run().await;
+    assert_eq!(first.len(), 40);
+    assert_eq!(place.id_of_one_run().await, first);
+    assert!(
+        fs::read_to_string(place.conf())
+            .expect("the file")
+            .contains("# ours\n")
+    );
+}
+
+#[tokio::test]
+async fn with_a_state_directory_the_configuration_is_never_written() {
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir(&state).expect("a directory");
+    place.write(&format!("bellwether state-dir {}\n", state.display()));
+    let before = fs::read_to_string(place.conf()).expect("the file");
+    let first = place.id_of_one_run().await;
+    assert_eq!(place.id_of_one_run().await, first);
+    assert_eq!(fs::read_to_string(place.conf()).expect("the file"), before);
+    fs::write(place.saved(), "not a state").expect("written");
+    let error = place.prepare().await.expect_err("a damaged state");
+    assert!(matches!(error, DaemonError::State { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_busy_port_stops_the_start_before_anything_is_saved() {
+    let place = Place::new();
+    place.write("");
+    let _taken = StdListener::bind(("127.0.0.1", place.port)).expect("the port");
+    let error = place.prepare().await.expect_err("the port is busy");
+    let DaemonError::Listen { address, source } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (address.port(), source.kind()),
+        (place.port, io::ErrorKind::AddrInUse)
+    );
+    assert!(read(&place.conf()).my_id.is_none());
+}
+
+#[tokio::test]
+async fn an_id_that_cannot_be_saved_stops_the_start() {
+    let place = Place::new();
+    place.write("");
+    // A file that is there when it is read, and whose directory is not there any more when it is saved.
+    let config = read(&place.conf());
+    let config_file = place.path("gone/sentinel.conf");
+    let telemetry = Arc::new(NoTelemetry);
+    let start = Start {
+        config,
+        config_file,
+        telemetry,
+        log: None,
+    };
+    let error = Daemon::prepare(start).await.expect_err("no such file");
+    assert!(matches!(error, DaemonError::NotWritable { .. }), "{error:?}");
+}
