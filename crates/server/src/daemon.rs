@@ -47,8 +47,9 @@ pub struct Start {
     pub config_file: PathBuf,
     /// Who counts.
     pub telemetry: Arc<dyn Telemetry>,
-    /// The log, to be opened anew at SIGHUP.
-    pub log: Option<Log>,
+    /// The log, to be opened anew at SIGHUP. It ends when its last holder drops it, so who still has
+    /// something to say after the daemon keeps a copy.
+    pub log: Option<Arc<Log>>,
 }
 
 impl fmt::Debug for Start {
@@ -152,7 +153,7 @@ pub struct Daemon {
     signals: Signals,
     shutdown: CancellationToken,
     tasks: TaskTracker,
-    log: Option<Log>,
+    log: Option<Arc<Log>>,
     pidfile: Option<PathBuf>,
 }
 
@@ -269,7 +270,10 @@ impl Daemon {
         write_pidfile(pidfile.as_deref());
         let driver = tokio::spawn(driver.run());
         let listener = tokio::spawn(listener::serve(listeners, context, shutdown.clone()));
-        let reopen = move || log.as_ref().map_or((), Log::reopen);
+        let reopen = {
+            let log = log.clone();
+            move || log.as_ref().map_or((), |log| log.reopen())
+        };
         tasks.spawn(signals.watch(shutdown.clone(), reopen));
         let result = supervise(driver, listener, &shutdown).await;
         if let Err(error) = &result {

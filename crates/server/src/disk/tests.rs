@@ -111,3 +111,59 @@ async fn one_write_runs_and_its_end_is_awaited() {
     disk.finish().await;
     assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n2\n");
 }
+
+/// Where [`a_full_disk_leaves_the_old_file`] finds the file system that its other half made for it.
+const SMALL_DISK: &str = "BELLWETHER_SMALL_DISK";
+
+/// Runs the test below in a mount namespace of its own with a file system of 64 KiB.
+#[test]
+fn a_full_disk_is_a_refusal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs '{0}' && exec '{1}' --ignored --exact disk::tests::a_full_disk_leaves_the_old_file",
+        directory.path().display(),
+        std::env::current_exe().expect("this program").display(),
+    );
+    let run = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", &script])
+        .env(SMALL_DISK, directory.path())
+        .output()
+        .expect("unshare must be installed for this test (Debian: util-linux)");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    assert!(
+        run.status.success() && stdout.contains("1 passed"),
+        "{stdout}{stderr}"
+    );
+}
+
+#[test]
+#[ignore = "run by the test above, on a disk of its own"]
+fn a_full_disk_leaves_the_old_file() {
+    let directory = PathBuf::from(std::env::var_os(SMALL_DISK).expect("a small disk"));
+    let path = directory.join("sentinel.conf");
+    let text = "x".repeat(20 * 1024);
+    let filling = Store::new(
+        path.clone(),
+        Box::new(move |current, _| Ok(format!("{current}{text}"))),
+    );
+    filling.save(&registry(1)).expect("20 of 64 KiB");
+    // The old and the new one together do not fit.
+    filling.save(&registry(2)).expect("60 of 64 KiB");
+    let before = fs::read(&path).expect("the file");
+    for _ in 0..3 {
+        check_refused(&filling, "No space left on device");
+        assert!(
+            fs::read(&path).expect("the file") == before,
+            "the old file has changed"
+        );
+        assert_eq!(names(&directory), ["sentinel.conf"]);
+    }
+    // As soon as there is room it works again.
+    store(&path).save(&registry(3)).expect_err("40 and 40 KiB");
+    fs::write(&path, "0\n").expect("smaller");
+    store(&path).save(&registry(3)).expect("room");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "0\n3\n");
+}
