@@ -8,6 +8,9 @@ use crate::source::Statement;
 /// grow into a report many times its size.
 const MAX_DIAGNOSTICS: usize = 1000;
 
+/// What stands in place of a password.
+pub(crate) const COVER: &str = "******";
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -28,7 +31,7 @@ pub struct Diagnostic {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The line itself, with passwords covered.
+    /// The line itself, blanks in front included; empty where it cannot be shown. Passwords are covered.
     pub directive: String,
     /// What is wrong; the words of the reference where it has some.
     pub message: String,
@@ -62,6 +65,12 @@ impl Diagnostic {
         };
         if !self.directive.is_empty() {
             text.push_str(&format!("\n  | {}", self.directive));
+            // Where something is covered, columns do not fit any more.
+            if !self.directive.ends_with(COVER) {
+                let before = self.directive.chars().take(self.column.saturating_sub(1));
+                let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                text.push_str(&format!("\n  | {indent}^"));
+            }
         }
         if let Some(hint) = &self.hint {
             text.push_str(&format!("\n  = {hint}"));

@@ -1,8 +1,8 @@
 //! The configuration of a coordinator: text to settings and back.
 //!
-//! - [`parse`] reads a `sentinel.conf` as Redis Sentinel does. All problems are reported at once, each with its
-//!   place.
-//! - [`rewrite`] puts the durable state back into a `sentinel.conf` and keeps everything else in it.
+//! - [`parse`](parse()) reads a `sentinel.conf` as Redis Sentinel does, [`parse_yaml`] reads the same settings as
+//!   YAML, [`parse_auto`] chooses by the file's extension. All problems are reported at once, each with its place.
+//! - [`rewrite`](rewrite()) puts the durable state back into a `sentinel.conf` and keeps everything else in it.
 //! - [`render_state`] and [`apply_state`] are for a state directory, where the configuration itself is read-only.
 //!
 //! Whatever this crate writes, it can read, and so can Redis and Valkey Sentinel.
@@ -25,6 +25,7 @@ mod source;
 mod state;
 mod suggest;
 mod value;
+mod yaml;
 
 pub use args::overrides_from_args;
 pub use diagnostic::{Diagnostic, Severity};
@@ -34,3 +35,4 @@ pub use parse::{Loader, parse};
 pub use rewrite::rewrite;
 pub use source::Source;
 pub use state::{STATE_FILE, StateError, apply_state, render_state};
+pub use yaml::{is_yaml, parse_auto, parse_yaml};

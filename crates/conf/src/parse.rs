@@ -11,6 +11,7 @@ use crate::lex::{self, LexErrorKind};
 use crate::options::{Config, DaemonOptions};
 use crate::sentinel::Executor;
 use crate::source::{Source, Statement};
+use crate::value::Names;
 
 /// How deep `include` may nest. Real files have one level; a file that includes itself must end somewhere.
 const MAX_INCLUDE_DEPTH: usize = 16;
@@ -54,6 +55,7 @@ pub(crate) struct Walk<'a, 'l> {
     files: Vec<String>,
     included: usize,
     read_len: usize,
+    names: Names,
 }
 
 impl<'a, 'l> Walk<'a, 'l> {
@@ -67,6 +69,34 @@ impl<'a, 'l> Walk<'a, 'l> {
             files: Vec::new(),
             included: 0,
             read_len: 0,
+            names: Names::Refused("sentinel resolve-hostnames yes"),
+        }
+    }
+
+    /// Prepares for statements that come from a YAML text of this name.
+    pub(crate) fn for_yaml(mut self, name: &str) -> Self {
+        self.files.push(name.to_owned());
+        self.names = Names::Refused("resolve-hostnames: true");
+        self
+    }
+
+    /// Adds an error.
+    pub(crate) fn refuse(&mut self, statement: &Statement, fault: Fault) {
+        self.problems.error(statement, fault);
+    }
+
+    /// Adds an error about the text `file` as a whole unless there is a state directory.
+    pub(crate) fn require_state_dir(&mut self, file: &str) {
+        if self.daemon.state_dir.is_none() {
+            self.problems.push(Diagnostic {
+                severity: Severity::Error,
+                file: file.to_owned(),
+                line: 0,
+                column: 0,
+                directive: String::new(),
+                message: "'state-dir' must be given, because a YAML file is never rewritten".to_owned(),
+                hint: Some("add for example 'state-dir: /var/lib/bellwether'".to_owned()),
+            });
         }
     }
 
@@ -87,7 +117,6 @@ impl<'a, 'l> Walk<'a, 'l> {
             if self.problems.is_full() {
                 return;
             }
-            let raw = lex::trim(line);
             // Blanks in front of the directive count for columns.
             let line = line.trim_end_matches([' ', '\t', '\r']);
             if line.len() > MAX_LINE_LEN {
@@ -107,7 +136,7 @@ impl<'a, 'l> Walk<'a, 'l> {
                         source: index,
                         line: number,
                         words,
-                        raw: raw.to_owned(),
+                        raw: line.to_owned(),
                     };
                     self.statement(statement, depth);
                 }
@@ -183,7 +212,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         if let Some(statement) = self.default_user.take() {
             generic::judge_default_user(&self.daemon, &statement, &mut self.problems);
         }
-        let mut executor = Executor::new(self.daemon, self.problems);
+        let mut executor = Executor::new(self.daemon, self.problems, self.names);
         executor.run(&self.queue);
         let (mut config, problems) = executor.finish();
         config.warnings = problems.finish(&self.files)?;

@@ -14,7 +14,7 @@ use crate::diagnostic::{Fault, Problems};
 use crate::options::{Config, DaemonOptions};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
-use crate::value;
+use crate::value::{self, Names};
 
 /// The length that the reference demands of our own id.
 const MY_ID_LEN: usize = 40;
@@ -173,12 +173,12 @@ pub(crate) fn is_directive(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// Carries out sentinel directives on a configuration that begins with the given options.
+/// Carries out sentinel directives on a configuration that begins with given options.
 pub(crate) struct Executor {
     config: Config,
     problems: Problems,
-    /// Whether host names are taken without `resolve-hostnames yes`.
-    names_allowed: bool,
+    /// What is said of host names unless `resolve-hostnames yes` allows them.
+    names: Names,
     /// The text in which each group was introduced.
     origins: BTreeMap<GroupName, usize>,
     /// Names of groups whose `monitor` is refused. What else is said about them is not worth a second error.
@@ -190,25 +190,19 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    pub(crate) fn new(daemon: DaemonOptions, problems: Problems) -> Self {
+    pub(crate) fn new(daemon: DaemonOptions, problems: Problems, names: Names) -> Self {
         Self {
             config: Config {
                 daemon,
                 ..Config::default()
             },
             problems,
-            names_allowed: false,
+            names,
             origins: BTreeMap::new(),
             refused: BTreeSet::new(),
             members: BTreeMap::new(),
             renamed: BTreeSet::new(),
         }
-    }
-
-    /// Takes host names whatever `resolve-hostnames` says: for a state that was written when they were allowed.
-    pub(crate) fn allow_names(mut self) -> Self {
-        self.names_allowed = true;
-        self
     }
 
     pub(crate) fn finish(self) -> (Config, Problems) {
@@ -281,8 +275,12 @@ impl Executor {
         self.problems.warning(statement, Fault::new(word, message));
     }
 
-    fn names_allowed(&self) -> bool {
-        self.names_allowed || self.config.sentinel.resolve_hostnames
+    fn names(&self) -> Names {
+        if self.config.sentinel.resolve_hostnames {
+            Names::Allowed
+        } else {
+            self.names
+        }
     }
 
     fn raise_epoch(&mut self, epoch: u64) {
@@ -381,7 +379,7 @@ fn sentinel_pass(executor: &mut Executor, statement: &Statement) -> Result<(), F
 
 fn monitor(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let name = GroupName::new(statement.text(2)).map_err(|cause| bad_id(2, "Invalid group name", &cause));
-    let primary = value::addr(statement, 3, executor.names_allowed());
+    let primary = value::addr(statement, 3, executor.names());
     let quorum = count(statement, 5, "Quorum must be 1 or greater.");
     let (name, primary, quorum) = match (name, primary, quorum) {
         (Ok(name), Ok(primary), Ok(quorum)) => (name, primary, quorum),
@@ -489,7 +487,7 @@ fn leader_epoch(executor: &mut Executor, statement: &Statement) -> Result<(), Fa
 }
 
 fn known_replica(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let addr = value::addr(statement, 3, executor.names_allowed());
+    let addr = value::addr(statement, 3, executor.names());
     let (name, record) = executor.group(statement)?;
     let addr = addr?;
     if addr == record.primary {
@@ -515,7 +513,7 @@ fn known_replica(executor: &mut Executor, statement: &Statement) -> Result<(), F
 }
 
 fn known_sentinel(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let addr: Result<Addr, Fault> = value::addr(statement, 3, executor.names_allowed());
+    let addr: Result<Addr, Fault> = value::addr(statement, 3, executor.names());
     let id = SentinelId::new(statement.text(5)).map_err(|cause| bad_id(5, "Invalid sentinel id", &cause));
     let (name, record) = executor.group(statement)?;
     let (addr, id) = (addr?, id?);

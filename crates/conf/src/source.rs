@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::diagnostic::COVER;
 use crate::lex::Word;
 
 /// One text to read.
@@ -47,7 +48,7 @@ pub(crate) struct Statement {
     pub(crate) line: usize,
     /// At least one word.
     pub(crate) words: Vec<Word>,
-    /// The whole line, trimmed.
+    /// The whole line without the blanks at its end.
     pub(crate) raw: String,
 }
 
@@ -81,7 +82,7 @@ impl Statement {
         match covered {
             Some(&(_, _, open)) if self.words.len() > open => {
                 let open: Vec<&str> = self.words.iter().take(open).map(|w| w.text.as_str()).collect();
-                format!("{} ******", open.join(" "))
+                format!("{} {COVER}", open.join(" "))
             }
             _ => self.raw.clone(),
         }

@@ -12,6 +12,7 @@ use crate::lex;
 use crate::options::{Config, DaemonOptions, NamedOptions};
 use crate::sentinel::Executor;
 use crate::source::Statement;
+use crate::value::Names;
 
 /// The name of the state's file in the state directory.
 pub const STATE_FILE: &str = "bellwether-state.conf";
@@ -162,7 +163,7 @@ fn read(text: &str) -> Result<Config, StateError> {
             Err(error) => problems.push(refuse(error.column)),
         }
     }
-    let mut executor = Executor::new(DaemonOptions::default(), problems).allow_names();
+    let mut executor = Executor::new(DaemonOptions::default(), problems, Names::Allowed);
     executor.run(&statements);
     let (config, problems) = executor.finish();
     problems

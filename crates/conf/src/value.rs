@@ -106,20 +106,31 @@ pub(crate) fn millis(statement: &Statement, word: usize, min: u64, message: &str
     Ok(Duration::from_millis(value))
 }
 
-/// Host and port in two words. A host name needs `names_allowed`.
-pub(crate) fn addr(statement: &Statement, word: usize, names_allowed: bool) -> Result<Addr, Fault> {
+/// Whether a host name may stand where an address is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// It may.
+    Allowed,
+    /// It may not, unless this line is added.
+    Refused(&'static str),
+}
+
+/// Host and port in two words.
+pub(crate) fn addr(statement: &Statement, word: usize, names: Names) -> Result<Addr, Fault> {
     let text = statement.text(word);
     let refuse = |hint: String| Err(Fault::new(word, "Can't resolve instance hostname.").hint(hint));
     let host = match Host::parse(text) {
         Some(Host::Name(_)) if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
             return refuse(format!("'{text}' is not a valid IPv4 address"));
         }
-        Some(Host::Name(name)) if !names_allowed => {
-            return refuse(format!(
-                "'{}' is a host name: add the line 'sentinel resolve-hostnames yes', or write its IP address",
-                name.as_str()
-            ));
-        }
+        Some(Host::Name(name)) => match names {
+            Names::Allowed => Host::Name(name),
+            Names::Refused(line) => {
+                return refuse(format!(
+                    "'{text}' is a host name: add the line '{line}', or write its IP address"
+                ));
+            }
+        },
         Some(host) => host,
         None => return refuse(format!("'{text}' is neither an IP address nor a host name")),
     };

@@ -1,0 +1,398 @@
+//! Which keys there are, and which directive each stands for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::node::{Node, Value};
+use crate::diagnostic::Fault;
+use crate::lex::Word;
+use crate::parse::Walk;
+use crate::source::Statement;
+use crate::suggest::did_you_mean;
+
+/// What a value must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A text, a number, or yes and no.
+    Scalar,
+    /// A text. A number in its place would lose its zeros, and that matters for a password.
+    Text,
+    /// One or several scalars.
+    List,
+    /// A time: milliseconds, or a number with a unit.
+    Time,
+}
+
+/// A key, the words of the directive before the value, and what the value must be.
+type Entry = (&'static str, &'static [&'static str], Kind);
+
+/// Keys of the whole.
+const ROOT: &[Entry] = &[
+    ("port", &["port"], Kind::Scalar),
+    ("bind", &["bind"], Kind::List),
+    ("protected-mode", &["protected-mode"], Kind::Scalar),
+    ("requirepass", &["requirepass"], Kind::Text),
+    ("dir", &["dir"], Kind::Scalar),
+    ("logfile", &["logfile"], Kind::Scalar),
+    ("loglevel", &["loglevel"], Kind::Scalar),
+    ("log-format", &["bellwether", "log-format"], Kind::Scalar),
+    ("daemonize", &["daemonize"], Kind::Scalar),
+    ("pidfile", &["pidfile"], Kind::Scalar),
+    ("maxclients", &["maxclients"], Kind::Scalar),
+    ("tcp-backlog", &["tcp-backlog"], Kind::Scalar),
+    ("tcp-keepalive", &["tcp-keepalive"], Kind::Scalar),
+    ("timeout", &["timeout"], Kind::Scalar),
+    ("bind-source-addr", &["bind-source-addr"], Kind::Scalar),
+    ("http-bind", &["bellwether", "http-bind"], Kind::Scalar),
+    ("state-dir", &["bellwether", "state-dir"], Kind::Scalar),
+    (
+        "resolve-hostnames",
+        &["sentinel", "resolve-hostnames"],
+        Kind::Scalar,
+    ),
+    (
+        "announce-hostnames",
+        &["sentinel", "announce-hostnames"],
+        Kind::Scalar,
+    ),
+    (
+        "deny-scripts-reconfig",
+        &["sentinel", "deny-scripts-reconfig"],
+        Kind::Scalar,
+    ),
+    ("sentinel-user", &["sentinel", "sentinel-user"], Kind::Text),
+    ("sentinel-pass", &["sentinel", "sentinel-pass"], Kind::Text),
+];
+
+/// Keys of the whole that hold maps.
+const ROOT_MAPS: [&str; 2] = ["announce", "groups"];
+
+/// Keys of `announce`.
+const ANNOUNCE: &[Entry] = &[
+    ("ip", &["sentinel", "announce-ip"], Kind::Scalar),
+    ("port", &["sentinel", "announce-port"], Kind::Scalar),
+];
+
+/// Keys of a group, apart from those that make up `monitor`. The group's name follows the words.
+const GROUP: &[Entry] = &[
+    ("down-after", &["sentinel", "down-after-milliseconds"], Kind::Time),
+    ("failover-timeout", &["sentinel", "failover-timeout"], Kind::Time),
+    ("parallel-syncs", &["sentinel", "parallel-syncs"], Kind::Scalar),
+    ("auth-user", &["sentinel", "auth-user"], Kind::Text),
+    ("auth-pass", &["sentinel", "auth-pass"], Kind::Text),
+];
+
+/// Keys of a group that make up `monitor`.
+const MONITOR: [&str; 2] = ["primary", "quorum"];
+
+/// Turns a tree into statements.
+pub(super) fn walk(root: &Node, file: &str, walk: &mut Walk<'_, '_>) {
+    let mut schema = Schema {
+        file: file.into(),
+        walk,
+    };
+    schema.root(root);
+}
+
+struct Schema<'s, 'a, 'l> {
+    file: Arc<str>,
+    walk: &'s mut Walk<'a, 'l>,
+}
+
+impl Schema<'_, '_, '_> {
+    fn root(&mut self, root: &Node) {
+        let Some(entries) = self.map(root, "the configuration") else {
+            return;
+        };
+        let known = ROOT.iter().map(|(key, _, _)| *key).chain(ROOT_MAPS);
+        let known: Vec<&str> = known.collect();
+        for (key, name, value) in self.keys(entries, &known) {
+            match name {
+                "announce" => self.announce(value),
+                "groups" => self.groups(value),
+                _ => self.entry(ROOT, None, key, name, value),
+            }
+        }
+    }
+
+    fn announce(&mut self, node: &Node) {
+        let Some(entries) = self.map(node, "'announce'") else {
+            return;
+        };
+        let known: Vec<&str> = ANNOUNCE.iter().map(|(key, _, _)| *key).collect();
+        for (key, name, value) in self.keys(entries, &known) {
+            self.entry(ANNOUNCE, None, key, name, value);
+        }
+    }
+
+    fn groups(&mut self, node: &Node) {
+        // `groups:` with nothing behind it is how an empty one is written.
+        if matches!(node.value, Value::Null) {
+            return;
+        }
+        let Some(entries) = self.map(node, "'groups'") else {
+            return;
+        };
+        let mut seen = BTreeSet::new();
+        for (key, value) in entries {
+            let Value::Text(name) = &key.value else {
+                self.fault(key, "the name of a group must be text", Some("put it in quotes"));
+                continue;
+            };
+            if seen.insert(name.as_str()) {
+                self.group(key, name, value);
+            } else {
+                self.fault(key, "Duplicate master name.", None);
+            }
+        }
+    }
+
+    fn group(&mut self, name_node: &Node, name: &str, node: &Node) {
+        let Some(entries) = self.map(node, &format!("the group '{name}'")) else {
+            return;
+        };
+        let known: Vec<&str> = MONITOR
+            .into_iter()
+            .chain(GROUP.iter().map(|(key, _, _)| *key))
+            .collect();
+        let name_word = word(name_node, name);
+        let (mut primary, mut quorum) = (None, None);
+        let mut others = Vec::new();
+        for (key, key_name, value) in self.keys(entries, &known) {
+            match key_name {
+                "primary" => primary = Some(self.primary(value)),
+                "quorum" => quorum = Some(self.scalar(value).map(|text| word(value, &text))),
+                _ => others.push((key, key_name, value)),
+            }
+        }
+        for (part, is_missing) in MONITOR.into_iter().zip([primary.is_none(), quorum.is_none()]) {
+            if is_missing {
+                self.fault(name_node, format!("the group '{name}' has no '{part}'"), None);
+            }
+        }
+        // `None` where an entry is missing, `Some(None)` where it is wrong: both are reported by now.
+        let (Some(Some([host, port])), Some(Some(quorum))) = (primary, quorum) else {
+            return;
+        };
+        let [sentinel, monitor] = ["sentinel", "monitor"].map(|text| word(name_node, text));
+        self.statement(vec![sentinel, monitor, name_word.clone(), host, port, quorum]);
+        for (key, key_name, value) in others {
+            self.entry(GROUP, Some(&name_word), key, key_name, value);
+        }
+    }
+
+    /// Host and port of `host:port`, or of a map with the two.
+    fn primary(&mut self, node: &Node) -> Option<[Word; 2]> {
+        match &node.value {
+            Value::Text(text) => {
+                let parts = text.rsplit_once(':').and_then(|(host, port)| {
+                    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+                    // An IPv6 address without brackets cannot be told from one with a port.
+                    let host = bare.or_else(|| (!host.contains(':')).then_some(host))?;
+                    Some([word(node, host), word(node, port)])
+                });
+                if parts.is_none() {
+                    let hint = "write host:port, or [address]:port for IPv6";
+                    self.fault(node, format!("'{text}' is not a host and a port"), Some(hint));
+                }
+                parts
+            }
+            Value::Map(entries) => {
+                let (mut host, mut port) = (None, None);
+                for (_, name, value) in self.keys(entries, &["host", "port"]) {
+                    let part = self.scalar(value).map(|text| word(value, &text));
+                    if name == "host" {
+                        host = part;
+                    } else {
+                        port = part;
+                    }
+                }
+                let parts = host.zip(port).map(|(host, port)| [host, port]);
+                if parts.is_none() {
+                    self.fault(node, "the primary needs a 'host' and a 'port'", None);
+                }
+                parts
+            }
+            _ => {
+                let hint = "write host:port, or [address]:port for IPv6";
+                self.fault(node, "the primary must be a host and a port", Some(hint));
+                None
+            }
+        }
+    }
+
+    /// One key with its value as a directive.
+    fn entry(&mut self, table: &[Entry], group: Option<&Word>, key: &Node, name: &str, value: &Node) {
+        let Some((_, prefix, kind)) = table.iter().find(|(known, _, _)| *known == name) else {
+            return;
+        };
+        let mut words: Vec<Word> = prefix.iter().map(|text| word(key, text)).collect();
+        words.extend(group.cloned());
+        let values = match (kind, &value.value) {
+            (Kind::List, Value::List(items)) => items
+                .iter()
+                .map(|item| self.scalar(item).map(|text| word(item, &text)))
+                .collect(),
+            (Kind::Text, Value::Text(text)) => Some(vec![word(value, text)]),
+            (Kind::Text, Value::Number(_) | Value::Bool(_)) => {
+                self.fault(value, format!("'{name}' must be text"), Some("put it in quotes"));
+                None
+            }
+            (Kind::Time, _) => self.time(value).map(|text| vec![word(value, &text)]),
+            _ => self.scalar(value).map(|text| vec![word(value, &text)]),
+        };
+        if let Some(values) = values {
+            words.extend(values);
+            self.statement(words);
+        }
+    }
+
+    /// The value as one word.
+    fn scalar(&mut self, node: &Node) -> Option<String> {
+        match &node.value {
+            Value::Text(text) | Value::Number(text) => Some(text.clone()),
+            Value::Bool(yes) => Some(if *yes { "yes" } else { "no" }.to_owned()),
+            Value::Null => {
+                self.fault(node, "a value is missing", Some("write \"\" for an empty one"));
+                None
+            }
+            Value::List(_) | Value::Map(_) => {
+                self.fault(node, "a single value is needed here", None);
+                None
+            }
+        }
+    }
+
+    /// A time in milliseconds.
+    fn time(&mut self, node: &Node) -> Option<String> {
+        let text = self.scalar(node)?;
+        let millis = millis(&text);
+        if millis.is_none() {
+            let hint = "write for example 5s, 500ms, 3m, 1h, or a number of milliseconds";
+            self.fault(node, format!("'{text}' is not a time"), Some(hint));
+        }
+        millis
+    }
+
+    /// The entries of a map; anything else is a fault.
+    fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
+        if let Value::Map(entries) = &node.value {
+            return Some(entries);
+        }
+        self.fault(node, format!("{what} must be a map of keys and values"), None);
+        None
+    }
+
+    /// The entries whose key is known and comes for the first time; others are faults.
+    fn keys<'n>(
+        &mut self,
+        entries: &'n [(Node, Node)],
+        known: &[&str],
+    ) -> Vec<(&'n Node, &'n str, &'n Node)> {
+        let mut seen = BTreeSet::new();
+        let mut good = Vec::new();
+        for (key, value) in entries {
+            let Value::Text(name) = &key.value else {
+                self.fault(key, "this is not a known key", None);
+                continue;
+            };
+            if !known.contains(&name.as_str()) {
+                let near = did_you_mean(name, known.iter().copied());
+                let hint = near.unwrap_or_else(|| format!("known are: {}", known.join(", ")));
+                self.fault(key, format!("'{name}' is not a known key"), Some(&hint));
+            } else if !seen.insert(name.as_str()) {
+                self.fault(key, format!("'{name}' is given twice"), None);
+            } else {
+                good.push((key, name.as_str(), value));
+            }
+        }
+        good
+    }
+
+    fn statement(&mut self, words: Vec<Word>) {
+        self.walk.statement(self.on(words), 0);
+    }
+
+    fn fault(&mut self, node: &Node, message: impl Into<String>, hint: Option<&str>) {
+        let mut fault = Fault::new(0, message);
+        fault.hint = hint.map(str::to_owned);
+        let statement = self.on(vec![word(node, "")]);
+        self.walk.refuse(&statement, fault);
+    }
+
+    fn on(&self, words: Vec<Word>) -> Statement {
+        Statement {
+            file: Arc::clone(&self.file),
+            source: Statement::MAIN,
+            line: 0,
+            words,
+            raw: String::new(),
+        }
+    }
+}
+
+/// A word whose line is the number of its node, until the place is looked up.
+fn word(node: &Node, text: &str) -> Word {
+    Word {
+        text: text.to_owned(),
+        line: node.id,
+        column: 0,
+    }
+}
+
+/// A number of milliseconds, of a number alone or of one with a unit. What is out of range is left to the directive.
+fn millis(text: &str) -> Option<String> {
+    const UNITS: [(&str, i64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let digits = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'-')
+        .count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: i64 = number.parse().ok()?;
+    let unit = unit.trim_start();
+    let factor = if unit.is_empty() {
+        1
+    } else {
+        UNITS.iter().find(|(known, _)| *known == unit)?.1
+    };
+    Some(number.saturating_mul(factor).to_string())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn root_keys() -> impl Iterator<Item = &'static str> {
+        ROOT.iter().map(|(key, _, _)| *key)
+    }
+
+    #[test]
+    fn every_key_has_a_directive() {
+        for (key, words, _) in ROOT.iter().chain(ANNOUNCE).chain(GROUP) {
+            let is_known = match words {
+                ["sentinel", name] => crate::sentinel::is_directive(name),
+                ["bellwether", name] => crate::generic::OWN.iter().any(|(own, _)| own == name),
+                [name] => crate::generic::HONOURED.iter().any(|(known, _)| known == name),
+                _ => false,
+            };
+            assert!(is_known, "{key}");
+        }
+        let keyed = |name: &str| ROOT.iter().any(|(_, words, _)| words.last() == Some(&name));
+        let mut directives = crate::generic::HONOURED.iter().chain(crate::generic::OWN);
+        assert!(
+            directives.all(|(name, _)| keyed(name)),
+            "a directive without a key"
+        );
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(millis("1500").as_deref(), Some("1500"));
+        assert_eq!(millis("5s").as_deref(), Some("5000"));
+        assert_eq!(millis("3 m").as_deref(), Some("180000"));
+        assert_eq!(millis("-1").as_deref(), Some("-1"));
+        assert_eq!(millis("5 weeks"), None);
+        assert_eq!(millis("ms"), None);
+        assert_eq!(millis("ä"), None);
+    }
+}

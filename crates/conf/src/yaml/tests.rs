@@ -1,0 +1,190 @@
+use std::time::Duration;
+
+use super::*;
+use crate::options::{LogFormat, LogLevel};
+
+fn good(text: &str) -> Config {
+    let config = parse_yaml(&Source::new("f.yaml", text), &[]);
+    config.unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// The errors as `line:column: message`, and the hints.
+fn bad(text: &str) -> Vec<String> {
+    let problems = parse_yaml(&Source::new("f.yaml", text), &[]).expect_err("errors");
+    problems
+        .iter()
+        .map(|problem| {
+            let hint = problem.hint.as_deref().map(|hint| format!(" [{hint}]"));
+            let line = format!("{problem}{}", hint.unwrap_or_default());
+            line.trim_start_matches("f.yaml:").to_owned()
+        })
+        .collect()
+}
+
+fn one_bad(text: &str, expected: &str) {
+    assert_eq!(bad(&format!("state-dir: /s\n{text}")), [expected], "{text}");
+}
+
+/// The sample of the module's documentation.
+fn sample() -> String {
+    let source = include_str!("../yaml.rs");
+    let inside = source
+        .split("//! ```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("//! ```").next());
+    inside
+        .expect("a sample")
+        .lines()
+        .map(|line| {
+            line.trim_start_matches("//!")
+                .trim_start_matches("//! ")
+                .to_owned()
+                + "\n"
+        })
+        .collect()
+}
+
+#[test]
+fn the_sample_says_everything() {
+    let config = good(&sample());
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.daemon.bind.len(), 2);
+    assert_eq!(config.daemon.loglevel, LogLevel::Notice);
+    assert_eq!(config.daemon.log_format, LogFormat::Json);
+    assert_eq!(config.sentinel.announce_port, Some(26379));
+    let record = &config.groups["mymaster"];
+    assert_eq!(record.primary.to_string(), "redis-1:6379");
+    assert_eq!(record.options.down_after, Duration::from_secs(5));
+    assert_eq!(record.options.failover_timeout, Duration::from_secs(180));
+    assert_eq!(record.options.auth_user.as_deref(), Some("sentinel"));
+    let sample = sample();
+    for key in schema::tests::root_keys() {
+        assert!(sample.contains(&format!("{key}:")), "{key} is not in the sample");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_their_places() {
+    assert_eq!(
+        bad(
+            "port: x\nbind: [127.0.0.1, 'a b']\ngroups:\n  m:\n    primary: 10.0.0.1:99999\n    quorum: 0\n    \
+             down-after: 5 weeks\n  n: {quorum: 1}\nprot: 1\nport: 2\n"
+        ),
+        [
+            "1:1: 'state-dir' must be given, because a YAML file is never rewritten [add for example 'state-dir: \
+             /var/lib/bellwether']",
+            "1:7: argument couldn't be parsed into an integer ['x' was given]",
+            "2:19: 'a b' is neither an IP address nor a host name",
+            "5:14: Invalid port number.",
+            "6:13: Quorum must be 1 or greater.",
+            "7:17: '5 weeks' is not a time [write for example 5s, 500ms, 3m, 1h, or a number of milliseconds]",
+            "8:3: the group 'n' has no 'primary'",
+            "9:1: 'prot' is not a known key [did you mean 'port'?]",
+            "10:1: 'port' is given twice",
+        ]
+    );
+}
+
+#[test]
+fn groups_may_not_be_given_twice() {
+    let group = "{primary: '[::1]:6379', quorum: 1}";
+    one_bad(
+        &format!("groups:\n  m: {group}\n  m: {group}\n"),
+        "4:3: Duplicate master name.",
+    );
+    one_bad(
+        &format!("groups: {{ 1: {group} }}"),
+        "2:11: the name of a group must be text [put it in quotes]",
+    );
+}
+
+#[test]
+fn primaries_are_written_in_two_ways() {
+    let config = good(
+        "state-dir: /s\ngroups:\n  a: {primary: '[::1]:1', quorum: 1}\n  b: {primary: {host: '::1', port: 1}, quorum: 1}\n",
+    );
+    assert_eq!(config.groups["a"], config.groups["b"]);
+    one_bad(
+        "groups: {m: {primary: '::1:6379', quorum: 1}}",
+        "2:23: '::1:6379' is not a host and a port [write host:port, or [address]:port for IPv6]",
+    );
+    one_bad(
+        "groups: {m: {primary: redis-1:6379, quorum: 1}}",
+        "2:23: Can't resolve instance hostname. ['redis-1' is a host name: add the line 'resolve-hostnames: true', \
+         or write its IP address]",
+    );
+}
+
+#[test]
+fn passwords_must_be_text_and_are_not_shown() {
+    one_bad(
+        "requirepass: 12345",
+        "2:14: 'requirepass' must be text [put it in quotes]",
+    );
+    let text = "state-dir: /s\ngroups: {m: {primary: '::1', quorum: 1, auth-pass: hunter2}}";
+    for problem in parse_yaml(&Source::new("f.yaml", text), &[]).expect_err("errors") {
+        assert!(!problem.report().contains("hunter2"), "{}", problem.report());
+    }
+}
+
+#[test]
+fn what_is_no_yaml_has_a_place_too() {
+    let problems = bad("port: 1\n  bind: [");
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("2:7: "), "{}", problems[0]);
+    assert_eq!(
+        bad(""),
+        [
+            "1:1: the configuration must be a map of keys and values",
+            STATE_DIR
+        ]
+    );
+    assert_eq!(
+        bad("- a"),
+        [
+            "1:1: the configuration must be a map of keys and values",
+            STATE_DIR
+        ]
+    );
+    assert_eq!(bad(&" ".repeat(MAX_YAML_LEN + 1)).len(), 1);
+}
+
+const STATE_DIR: &str = "1:1: 'state-dir' must be given, because a YAML file is never rewritten [add for example \
+                         'state-dir: /var/lib/bellwether']";
+
+#[test]
+fn bombs_are_refused() {
+    let nested = "[".repeat(100_000);
+    assert_eq!(bad(&nested).len(), 1);
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..9 {
+        let alias = format!("*a{}", n - 1);
+        laughs.push_str(&format!("a{n}: &a{n} [{}]\n", [alias.as_str(); 10].join(", ")));
+    }
+    assert_eq!(bad(&laughs).len(), 1);
+    let long = format!(
+        "a: &a {}\nb: [{}]\n",
+        "x".repeat(500_000),
+        vec!["*a"; 1000].join(", ")
+    );
+    assert_eq!(bad(&long).len(), 1);
+}
+
+#[test]
+fn the_command_line_overrides() {
+    let line = crate::overrides_from_args(&["--bellwether state-dir /s", "--port", "7"]).expect("arguments");
+    let config = parse_yaml(&Source::new("f.yaml", "port: 1"), &[line]).expect("good");
+    assert_eq!(config.daemon.port, 7);
+    let wrong = crate::overrides_from_args(&["--port", "x"]).expect("arguments");
+    let problems = parse_yaml(&Source::new("f.yaml", "state-dir: /s"), &[wrong]).expect_err("error");
+    assert_eq!(
+        problems[0].to_string(),
+        "command line:1:6: argument couldn't be parsed into an integer"
+    );
+}
+
+#[test]
+fn the_extension_chooses() {
+    assert!(is_yaml("/etc/a.YAML") && is_yaml("b.yml"));
+    assert!(!is_yaml("sentinel.conf") && !is_yaml("yaml"));
+}
