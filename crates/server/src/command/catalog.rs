@@ -34,7 +34,7 @@ pub(super) fn info(call: &mut Call<'_>) -> Flow {
     for word in words.args().skip(2) {
         match by_full_name(word) {
             Some(command) => describe(&mut to, command),
-            None => to.null_array(),
+            None => to.null(),
         }
     }
     Flow::Done
@@ -140,7 +140,11 @@ fn describe(to: &mut Encoder<'_>, command: &Command) {
     command.tips.iter().for_each(|tip| to.bulk(tip));
     // Key specifications.
     to.set(0);
-    to.array(command.subcommands.len());
+    // As Sentinel: a set only while it is empty.
+    match command.subcommands.len() {
+        0 => to.set(0),
+        len => to.array(len),
+    }
     command
         .subcommands
         .iter()

@@ -257,7 +257,6 @@ static CLIENT: &[Command] = &[
         "Names the client library.",
         "7.2.0",
     )
-    .tips(EVERYWHERE)
     .run(client::setinfo),
     of_client(
         "client|setname",
@@ -267,7 +266,6 @@ static CLIENT: &[Command] = &[
         "Names the connection.",
         "2.6.9",
     )
-    .tips(EVERYWHERE)
     .run(client::setname),
     of_client("client|help", 2, READY, "", HELP, "5.0.0").run(client::help),
 ];
@@ -420,7 +418,6 @@ const PUBLISHING: Flags = READY.and(Flags::PUBSUB).and(Flags::FAST);
 const STOPPING: Flags = ADMIN.and(Flags::NO_MULTI).and(Flags::ALLOW_BUSY);
 
 const UNORDERED: &[&str] = &["nondeterministic_output_order"];
-const EVERYWHERE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
 
 const HELP: &str = "Print this help.";
 const HELLO_USAGE: &str = "[<protocol> [AUTH <user> <password>] [SETNAME <name>]]";

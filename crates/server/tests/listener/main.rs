@@ -1,0 +1,8 @@
+//! The listener on real sockets, byte for byte, with a scripted driver behind it.
+
+mod generic;
+mod limits;
+mod pubsub;
+mod reference;
+mod sentinel;
+mod support;
