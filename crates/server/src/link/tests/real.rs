@@ -1,3 +1,5 @@
+use bellwether_core::{Epoch, Verdict};
+
 use super::server::Server;
 use super::*;
 
@@ -124,20 +126,38 @@ async fn a_forbidden_channel_costs_the_hellos_only() {
 
 #[tokio::test]
 async fn peers_are_spoken_to_as_sentinels() {
-    // Every server answers PING; that the question is unknown to it is a refusal like any other.
-    let server = Server::start(&["--requirepass", "ours"]);
+    // What a fleet with one password looks like while it is moved from the reference.
+    let server = Server::start_sentinel(&["--requirepass", "ours"]);
+    let ask = |candidate: Option<&str>| Command::AskDown {
+        host: "127.0.0.1".to_owned(),
+        port: 6379,
+        epoch: Epoch(1),
+        candidate: candidate.and_then(|id| SentinelId::new(id).ok()),
+    };
+    let unknown_group = Verdict {
+        down: false,
+        leader: None,
+        leader_epoch: Epoch(0),
+    };
     let mut bench = Bench::with_peer_credentials(password(None, "ours"));
     let link = bench.connect_peer(server.addr);
     bench.up(link).await;
     assert_eq!(bench.ask(link, Command::Ping).await, pong());
-    let ask = Command::AskDown {
-        host: "127.0.0.1".to_owned(),
-        port: 6379,
-        epoch: bellwether_core::Epoch(1),
-        candidate: None,
-    };
-    match bench.ask(link, ask).await {
-        Reply::Refused(text) => assert!(text.starts_with("ERR unknown command"), "{text}"),
+    assert_eq!(
+        bench.ask(link, ask(None)).await,
+        Reply::Verdict(unknown_group.clone())
+    );
+    assert_eq!(
+        bench.ask(link, ask(Some("us"))).await,
+        Reply::Verdict(unknown_group)
+    );
+    let message = "127.0.0.1,26379,us,0,unknown,127.0.0.1,6379,0".to_owned();
+    assert_eq!(bench.ask(link, Command::Hello { message }).await, Reply::Done);
+    let mut stranger = Bench::new();
+    let link = stranger.connect_peer(server.addr);
+    stranger.up(link).await;
+    match stranger.ask(link, ask(None)).await {
+        Reply::Refused(text) => assert!(text.starts_with("NOAUTH"), "{text}"),
         other => panic!("{other:?}"),
     }
 }

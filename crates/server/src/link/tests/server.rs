@@ -10,25 +10,33 @@ use std::time::{Duration, Instant};
 pub(super) struct Server {
     child: Child,
     pub(super) addr: SocketAddr,
-    _directory: tempfile::TempDir,
+    directories: Vec<tempfile::TempDir>,
 }
 
 impl Server {
     /// Starts one on a free port, with these further options.
     pub(super) fn start(options: &[&str]) -> Self {
+        Self::run(&["--save", ""], options)
+    }
+
+    /// Starts it as a sentinel, which needs a file of its own.
+    pub(super) fn start_sentinel(options: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("sentinel.conf");
+        std::fs::write(&file, "").expect("written");
+        let mut server = Self::run(&[&file.to_string_lossy(), "--sentinel"], options);
+        server.directories.push(directory);
+        server
+    }
+
+    fn run(first: &[&str], options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         // The port may be taken between finding and using it; then the next one is tried.
         for _ in 0..10 {
             let addr = free_address();
             let mut child = Command::new("redis-server")
-                .args([
-                    "--port",
-                    &addr.port().to_string(),
-                    "--save",
-                    "",
-                    "--bind",
-                    "127.0.0.1",
-                ])
+                .args(first)
+                .args(["--port", &addr.port().to_string(), "--bind", "127.0.0.1"])
                 .args(["--dir", &directory.path().to_string_lossy()])
                 .args(options)
                 .stdout(Stdio::null())
@@ -38,7 +46,7 @@ impl Server {
                 return Self {
                     child,
                     addr,
-                    _directory: directory,
+                    directories: vec![directory],
                 };
             }
             let _ = child.kill();
