@@ -8,11 +8,11 @@ cd "$ROOT"
 
 cargo build --quiet --locked --package bellwether-cli
 bellwether="${CARGO_TARGET_DIR:-target}/debug/bellwether"
-for file in sentinel.conf.example deploy/sentinel.conf deploy/docker/sentinel.conf; do
+for file in sentinel.conf.example deploy/sentinel.conf deploy/bellwether.yaml deploy/docker/sentinel.conf; do
   "$bellwether" check "$file"
 done
 
-for script in scripts/*.sh deploy/docker/*.sh .ci/run; do
+for script in scripts/*.sh .ci/run; do
   bash -n "$script"
 done
 
@@ -35,7 +35,7 @@ names = sorted(compose["services"])
 assert len(names) == 3, names
 for name in names:
     service = compose["services"][name]
-    assert service["environment"]["BELLWETHER_ANNOUNCE"] == name, name
+    assert service["command"][-2:] == ["announce-ip", name], name
     state = [volume for volume in service["volumes"] if volume.endswith(":/data")]
     assert state == [f"{name}:/data"], "each coordinator has a state of its own"
     assert name in compose["volumes"], name
