@@ -1,11 +1,26 @@
 //! The one door: inputs in, effects out.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::effect::Effect;
-use crate::input::Input;
+use crate::agreement::{Agreement, Decided, Vote};
+use crate::command;
+use crate::context::{Context, LinkOwner};
+use crate::deadlines::{Deadlines, Who};
+use crate::decided::decided;
+use crate::discovery::hello_came;
+use crate::effect::{AddressBook, Command, Effect};
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
+use crate::input::{Input, Pong, Reply};
 use crate::registry::Registry;
-use crate::time::Instant;
+use crate::request::Request;
+use crate::time::{Instant, whole_millis};
+
+/// How often a turn looks again at groups that its own decisions have touched. Each look moves a failover one
+/// step, and a failover has six.
+const MAX_ROUNDS: usize = 16;
 
 /// What a coordinator is told at its start and never changes by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,37 +44,382 @@ pub struct Settings {
 /// none; come back with a `Turn` at [`poll_deadline`](Self::poll_deadline) at the latest.
 #[derive(Debug)]
 pub struct Coordinator {
-    registry: Registry,
-    effects: VecDeque<Effect>,
+    groups: BTreeMap<GroupName, Group>,
+    cx: Context,
+    deadlines: Deadlines,
+    /// Requests that wait for a name to be resolved.
+    waiting: Vec<(ClientToken, Request)>,
+    addresses: Arc<AddressBook>,
+    started: bool,
 }
 
 impl Coordinator {
-    /// A coordinator that goes on from durable state.
+    /// A coordinator that goes on from durable state, and agrees with others by votes.
     #[must_use]
-    pub fn new(_settings: Settings, registry: Registry, _now: Instant) -> Self {
-        Self {
-            registry,
-            effects: VecDeque::new(),
+    pub fn new(settings: Settings, registry: Registry, now: Instant) -> Self {
+        Self::with_agreement(settings, registry, now, Box::new(Vote::default()))
+    }
+
+    /// A coordinator with another kind of agreement.
+    #[must_use]
+    pub fn with_agreement(
+        settings: Settings,
+        registry: Registry,
+        now: Instant,
+        agreement: Box<dyn Agreement>,
+    ) -> Self {
+        let mut cx = Context::new(settings, registry, agreement, now);
+        let records: Vec<_> = cx.registry.groups.clone().into_iter().collect();
+        let mut groups = BTreeMap::new();
+        for (name, record) in records {
+            let group = Group::new(name.clone(), &record, &mut cx);
+            cx.touch(&name);
+            let payload = format!("{} quorum {}", group.describe_primary(&cx), group.rules.quorum);
+            cx.event(EventKind::Monitor, Some(&name), payload, None);
+            groups.insert(name, group);
         }
+        cx.touched_peers.extend(cx.peers.keys().cloned());
+        let mut coordinator = Self {
+            groups,
+            cx,
+            deadlines: Deadlines::default(),
+            waiting: Vec::new(),
+            addresses: Arc::default(),
+            started: false,
+        };
+        coordinator.publish_addresses();
+        coordinator
     }
 
     /// Takes in one input that arrived at `now`.
-    pub fn handle(&mut self, _now: Instant, _input: Input) {}
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.cx.now = self.cx.now.max(now);
+        match input {
+            Input::Turn => self.turn(),
+            Input::LinkUp { link, local } => self.link_up(link, local),
+            Input::LinkDown { link, reason } => self.link_down(link, &reason),
+            Input::Reply { link, request, reply } => self.replied(link, request, reply),
+            Input::Hello { link, message } => self.heard(link, &message),
+            Input::Resolved { name, result } => {
+                if let Err(reason) = &result {
+                    self.cx
+                        .odd(None, format!("{} does not resolve: {reason}", name.as_str()));
+                }
+                if self.cx.names.resolved(&name, result) {
+                    self.cx.touched.extend(self.groups.keys().cloned());
+                }
+                for (token, request) in std::mem::take(&mut self.waiting) {
+                    self.request(token, request);
+                }
+                self.publish_addresses();
+            }
+            Input::Request { token, request } => self.request(token, request),
+            Input::Persisted { seq } => self.cx.out.persisted(seq),
+            Input::PersistFailed { seq, reason } => self.cx.out.persist_failed(self.cx.now, seq, reason),
+        }
+        self.settle();
+        crate::invariants::check(&self.groups, &self.cx);
+    }
 
     /// The next thing to do.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.cx.out.pop()
     }
 
     /// When the next [`Input::Turn`] is due at the latest.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Instant> {
-        None
+        [
+            self.deadlines.first(),
+            self.cx.out.retry_at(),
+            self.cx.tilt.ends_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The durable state, to be written when [`Effect::Persist`] says so.
     #[must_use]
     pub const fn registry(&self) -> &Registry {
-        &self.registry
+        &self.cx.registry
+    }
+
+    /// Decides on all facts at hand: every group that was touched or is due, once.
+    fn turn(&mut self) {
+        self.watch_for_stall();
+        while let Some(who) = self.deadlines.pop_due(self.cx.now) {
+            match who {
+                Who::Group(name) => self.cx.touch(&name),
+                Who::Peer(id) => self.cx.wake_peer(&id),
+            }
+        }
+        for _ in 0..MAX_ROUNDS {
+            for id in std::mem::take(&mut self.cx.touched_peers) {
+                self.keep_peer(&id);
+            }
+            if self.cx.touched.is_empty() {
+                break;
+            }
+            for name in std::mem::take(&mut self.cx.touched) {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    let at = group.evaluate(&mut self.cx);
+                    self.deadlines.set(Who::Group(name), at);
+                }
+            }
+            self.settle();
+        }
+        self.end_tilt();
+        let epoch = self.cx.registry.current_epoch;
+        self.cx.out.flush(self.cx.now, epoch);
+    }
+
+    /// Carries out what was decided, and what follows from it.
+    fn settle(&mut self) {
+        let mut switched = false;
+        while let Some(Decided { decision, origin }) = self.cx.agreement.poll_decided() {
+            switched |= decision.changes_addresses();
+            decided(&mut self.groups, &mut self.cx, &decision, origin);
+            if let Some(gone) = decision.removes_group() {
+                self.deadlines.set(Who::Group(gone.clone()), None);
+            }
+        }
+        if switched {
+            self.publish_addresses();
+        }
+    }
+
+    /// Gives clients the addresses as they are from now on, once they are durable.
+    fn publish_addresses(&mut self) {
+        let names = &self.cx.names;
+        let book: AddressBook = self
+            .groups
+            .iter()
+            .map(|(name, group)| (name.clone(), names.shown_addr(&group.primary)))
+            .collect();
+        if !self.started || *self.addresses != book {
+            self.started = true;
+            self.addresses = Arc::new(book);
+            self.cx
+                .out
+                .push_durable(Effect::Addresses(Arc::clone(&self.addresses)));
+        }
+    }
+
+    fn request(&mut self, token: ClientToken, request: Request) {
+        if let Some(unresolved) = command::run(&mut self.groups, &mut self.cx, token, request) {
+            self.waiting.push((token, unresolved));
+        }
+    }
+
+    fn link_up(&mut self, link: LinkId, local: std::net::IpAddr) {
+        let Some(owner) = self.cx.owners.get(&link).cloned() else {
+            return;
+        };
+        let now = self.cx.now;
+        match owner {
+            LinkOwner::Instance(group, addr) => {
+                if let Some(instance) = self.instance(&group, &addr) {
+                    instance.link.came_up(now, link, local);
+                    instance.link_lost(now);
+                    self.cx.touch(&group);
+                }
+            }
+            LinkOwner::Peer(id) => {
+                if let Some(peer) = self.cx.peers.get_mut(&id) {
+                    peer.link.came_up(now, link, local);
+                    self.cx.wake_peer(&id);
+                    self.touch_restless();
+                }
+            }
+        }
+    }
+
+    fn link_down(&mut self, link: LinkId, reason: &str) {
+        let Some(owner) = self.cx.owners.remove(&link) else {
+            return;
+        };
+        self.cx.link_failures += 1;
+        let (now, cx) = (self.cx.now, &mut self.cx);
+        match owner {
+            LinkOwner::Instance(name, addr) => {
+                let Some(group) = self.groups.get_mut(&name) else {
+                    return;
+                };
+                let Some(instance) = group.instances.get_mut(&addr) else {
+                    return;
+                };
+                instance.link.went_down(now, &mut cx.rng);
+                instance.link_lost(now);
+                let payload = format!("{} #{reason}", group.describe(cx, &addr));
+                cx.event(EventKind::LinkReconnection, Some(&name), payload, None);
+                cx.touch(&name);
+            }
+            LinkOwner::Peer(id) => {
+                let Some(peer) = cx.peers.get_mut(&id) else { return };
+                peer.link.went_down(now, &mut cx.rng);
+                peer.health.link_broke(now);
+                let payload = format!("sentinel {id} {} #{reason}", peer.addr);
+                cx.event(EventKind::LinkReconnection, None, payload, None);
+                cx.wake_peer(&id);
+                self.touch_restless();
+            }
+        }
+    }
+
+    /// Touches the groups that may be waiting for a peer.
+    fn touch_restless(&mut self) {
+        for group in self
+            .groups
+            .values()
+            .filter(|group| group.odown_since.is_some() || group.run.is_some())
+        {
+            self.cx.touched.insert(group.name.clone());
+        }
+    }
+
+    fn replied(&mut self, link: LinkId, request: RequestId, reply: Reply) {
+        match self.cx.owners.get(&link).cloned() {
+            // A reply on a link that has been given up: late, and of no meaning any more.
+            None => {}
+            Some(LinkOwner::Instance(name, addr)) => {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.instance_replied(&addr, request, reply, &mut self.cx);
+                }
+            }
+            Some(LinkOwner::Peer(id)) => self.peer_replied(&id, request, reply),
+        }
+    }
+
+    fn peer_replied(&mut self, id: &SentinelId, request: RequestId, reply: Reply) {
+        let now = self.cx.now;
+        let Some(peer) = self.cx.peers.get_mut(id) else {
+            return;
+        };
+        peer.link.replied();
+        match reply {
+            Reply::Ping(pong) => {
+                let well = matches!(pong, Pong::Pong | Pong::Loading | Pong::PrimaryDown);
+                peer.health.answered(now, well);
+                if well {
+                    peer.link.proved_well();
+                }
+            }
+            Reply::Verdict(verdict) => {
+                let asked = self.cx.take_question(request);
+                if let Some(group) = asked.and_then(|name| self.groups.get_mut(&name)) {
+                    group.verdict_came(id, verdict, &mut self.cx);
+                }
+            }
+            Reply::Refused(words) => {
+                self.cx.take_question(request);
+                self.cx
+                    .odd(None, format!("sentinel {id} refused a command: {words}"));
+            }
+            Reply::Odd(what) => {
+                self.cx.take_question(request);
+                self.cx.odd(None, format!("sentinel {id}: {what}"));
+            }
+            Reply::Info(_) | Reply::Done => {}
+        }
+    }
+
+    fn heard(&mut self, link: LinkId, message: &str) {
+        let Some(LinkOwner::Instance(group, addr)) = self.cx.owners.get(&link).cloned() else {
+            return;
+        };
+        let now = self.cx.now;
+        if let Some(instance) = self.instance(&group, &addr) {
+            instance.hello_heard_at = Some(now);
+        }
+        // As Sentinel, whatever holds our own id is our own.
+        if !message.contains(self.cx.registry.my_id.as_str()) {
+            hello_came(&mut self.groups, message, &mut self.cx);
+        }
+    }
+
+    fn instance(
+        &mut self,
+        group: &GroupName,
+        addr: &crate::addr::Addr,
+    ) -> Option<&mut crate::instance::Instance> {
+        self.groups
+            .get_mut(group)
+            .and_then(|group| group.instances.get_mut(addr))
+    }
+
+    /// Does what is due about the link and the pings of a peer.
+    fn keep_peer(&mut self, id: &SentinelId) {
+        let Some(mut peer) = self.cx.peers.remove(id) else {
+            return;
+        };
+        let cx = &mut self.cx;
+        cx.take_alarm();
+        let addr = peer.addr.clone();
+        cx.keep_link(&mut peer.link, &addr, || LinkOwner::Peer(id.clone()));
+        if peer.link.is_up() {
+            let period = peer.ping_period(cx.now);
+            let stuck = peer.health.ping_outstanding(cx.now) > peer.shortest_down_after / 2;
+            let old = peer
+                .link
+                .up_since()
+                .is_some_and(|at| cx.now.since(at) > crate::peer::MIN_LINK_AGE);
+            if stuck && old {
+                peer.health.link_broke(cx.now);
+                cx.drop_link(&mut peer.link);
+            } else if peer.health.ping_due_at(period).is_some_and(|at| cx.due(at)) {
+                peer.health.ping_sent(cx.now);
+                cx.send(&mut peer.link, vec![Command::Ping], false);
+            }
+            cx.wake_at(cx.now + period);
+        }
+        let at = cx.take_alarm();
+        cx.peers.insert(id.clone(), peer);
+        self.deadlines.set(Who::Peer(id.clone()), at);
+    }
+
+    /// Notices that this process did not run, and forgives the others what was not seen of them meanwhile.
+    fn watch_for_stall(&mut self) {
+        let now = self.cx.now;
+        let Some(stall) = self.cx.tilt.observe(now, self.poll_deadline()) else {
+            return;
+        };
+        for group in self.groups.values_mut() {
+            for instance in group.instances.values_mut() {
+                instance.health.forgive(now, stall.gap);
+            }
+        }
+        for peer in self.cx.peers.values_mut() {
+            peer.health.forgive(now, stall.gap);
+        }
+        if stall.reported {
+            let reason = format!("this process did not run for {} ms", whole_millis(stall.gap));
+            self.cx
+                .event(EventKind::Tilt, None, "#tilt mode entered".into(), Some(reason));
+        }
+        self.cx.touched.extend(self.groups.keys().cloned());
+        self.cx.touched_peers.extend(self.cx.peers.keys().cloned());
+    }
+
+    /// Trusts observations again as soon as every link has answered since the stall, or has been silent for
+    /// long enough since to be judged by that alone.
+    fn end_tilt(&mut self) {
+        let Some(since) = self.cx.tilt.since() else { return };
+        let now = self.cx.now;
+        let evidence = self.groups.values().all(|group| {
+            let judged = now.since(since) >= group.rules.down_after;
+            judged
+                || group
+                    .instances
+                    .values()
+                    .all(|instance| instance.health.last_reply() > since)
+        });
+        if let Some(length) = self.cx.tilt.end_if(now, evidence) {
+            let reason = format!("it lasted {} ms", whole_millis(length));
+            self.cx
+                .event(EventKind::TiltEnd, None, "#tilt mode exited".into(), Some(reason));
+            self.cx.touched.extend(self.groups.keys().cloned());
+            self.deadlines.wake_all(self.groups.keys().cloned(), now);
+        }
     }
 }

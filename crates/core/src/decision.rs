@@ -104,6 +104,8 @@ pub enum Decision {
         config_epoch: ConfigEpoch,
         /// The new primary.
         primary: Addr,
+        /// The sentinel that installed it, or from which we have it.
+        from: SentinelId,
     },
     /// A failover led here has ended, well or not.
     FailoverEnded {
@@ -112,6 +114,24 @@ pub enum Decision {
         /// What happened.
         receipt: Box<FailoverReceipt>,
     },
+}
+
+impl Decision {
+    /// Whether clients may be told another address from now on.
+    pub(crate) const fn changes_addresses(&self) -> bool {
+        matches!(
+            self,
+            Self::Monitor { .. } | Self::Remove { .. } | Self::Switch { .. }
+        )
+    }
+
+    /// The group that is gone from now on.
+    pub(crate) const fn removes_group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Remove { group } => Some(group),
+            _ => None,
+        }
+    }
 }
 
 /// One option of a group with its new value.

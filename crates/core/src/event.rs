@@ -149,6 +149,8 @@ event_kinds! {
     ConvertToReplica = "+convert-to-slave", Notice;
     /// A replica of the wrong primary was pointed at the right one.
     FixReplica = "+fix-slave-config", Notice;
+    /// A server refused to be promoted or repointed; its words follow. Not in the reference.
+    ReconfigureRefused = "-reconf-refused", Warning;
     /// A connection broke or could not be set up. The reference has it for commands only, not for both.
     LinkReconnection = "-cmd-link-reconnection", Debug;
     /// Something odd came in and was not used. Not in the reference.

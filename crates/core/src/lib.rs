@@ -8,19 +8,36 @@
 #![warn(missing_docs)]
 
 mod addr;
+mod agreement;
+mod command;
+mod context;
 mod coordinator;
+mod deadlines;
+mod decided;
 mod decision;
+mod discovery;
 mod effect;
 mod event;
 mod failover;
+mod group;
 mod id;
 mod input;
+mod instance;
+mod invariants;
+mod monitor;
+mod names;
+mod outbox;
 mod overview;
+mod peer;
+mod quorum;
 mod registry;
+mod repair;
 mod request;
+mod tilt;
 mod time;
 
 pub use addr::{Addr, Host, HostName};
+pub use agreement::{Agreement, Decided, Standing, Vote};
 pub use coordinator::{Coordinator, Settings};
 pub use decision::{Decision, GroupChange};
 pub use effect::{AddressBook, Command, Credentials, Effect, LinkKind, wire_addr};

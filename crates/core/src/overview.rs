@@ -17,6 +17,8 @@ pub struct Overview {
     pub tilt_total: u64,
     /// Why the last attempt to save the state failed, while it does.
     pub save_error: Option<String>,
+    /// Events that were dropped because the disk did not take what they depend on, since the start.
+    pub dropped_events: u64,
     /// Inputs that made no sense, since the start.
     pub odd_inputs: u64,
     /// Connections that broke or failed, since the start.

@@ -202,6 +202,7 @@ impl Registry {
                 group,
                 config_epoch,
                 primary,
+                ..
             } => {
                 self.raise_epoch((*config_epoch).into());
                 if let Some(record) = self.groups.get_mut(group) {

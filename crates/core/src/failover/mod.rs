@@ -1,5 +1,179 @@
 //! From the decision to fail over to the last replica's following the new primary.
+//!
+//! One file per phase: who stands when ([`elect`]), which replica ([`select`]), its promotion and the
+//! announcement ([`promote`]), the other replicas ([`reconfigure`]). This one holds the states and the ends.
 
+mod elect;
+mod promote;
+mod reconfigure;
 mod record;
+mod select;
+
+use std::time::Duration;
+
+use rand::RngExt;
 
 pub use record::{AbortReason, Cause, FailoverReceipt, FailoverRecord, Outcome, Phases};
+
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::id::{Epoch, SentinelId};
+use crate::instance::Following;
+use crate::time::Instant;
+
+/// The wait after a split or lost election, drawn anew each time so that candidates do not meet again.
+const RETRY_MS: std::ops::Range<u64> = 150..300;
+/// The longest wait between attempts that fail for the same reason again and again.
+const MAX_RETRY: Duration = Duration::from_secs(10);
+
+/// What a failover that is led here is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It seeks the lead.
+    Electing { gives_up_at: Instant },
+    /// It waits for fresh facts, then chooses.
+    Selecting { since: Instant },
+    /// It makes the candidate a primary. `sent_at` is set while the order is out.
+    Promoting {
+        candidate: Addr,
+        since: Instant,
+        sent_at: Option<Instant>,
+        refused: bool,
+    },
+    /// The candidate is the primary; the others are being pointed at it.
+    Reconfiguring { since: Instant },
+}
+
+/// A failover that is led here.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) epoch: Epoch,
+    pub(crate) cause: Cause,
+    pub(crate) stage: Stage,
+    pub(crate) began: Instant,
+    pub(crate) old_primary: Addr,
+    candidate: Option<Addr>,
+    voters: Vec<SentinelId>,
+    passed_over: Vec<(Addr, String)>,
+    phases: Phases,
+}
+
+impl Run {
+    fn new(epoch: Epoch, cause: Cause, old_primary: Addr, now: Instant, gives_up_at: Instant) -> Self {
+        Self {
+            epoch,
+            cause,
+            stage: Stage::Electing { gives_up_at },
+            began: now,
+            old_primary,
+            candidate: None,
+            voters: Vec::new(),
+            passed_over: Vec::new(),
+            phases: Phases::default(),
+        }
+    }
+
+    /// The state as `SENTINEL MASTER` names it.
+    pub(crate) const fn state_name(&self) -> &'static str {
+        match &self.stage {
+            Stage::Electing { .. } => "wait_start",
+            Stage::Selecting { .. } => "select_slave",
+            Stage::Promoting { sent_at: None, .. } => "send_slaveof_noone",
+            Stage::Promoting { .. } => "wait_promotion",
+            Stage::Reconfiguring { .. } => "reconf_slaves",
+        }
+    }
+
+    fn receipt(&self, outcome: Outcome) -> FailoverReceipt {
+        FailoverReceipt {
+            epoch: self.epoch,
+            cause: self.cause,
+            outcome,
+            old_primary: self.old_primary.clone(),
+            candidate: self.candidate.clone(),
+            voters: self.voters.clone(),
+            passed_over: self.passed_over.clone(),
+            phases: self.phases,
+        }
+    }
+}
+
+impl Group {
+    /// Begins a failover if one is due, or takes the one under way as far as it goes now.
+    pub(crate) fn drive_failover(&mut self, cx: &mut Context) {
+        match self.run.as_ref().map(|run| run.stage.clone()) {
+            None => self.consider_failover(cx),
+            Some(Stage::Electing { gives_up_at }) => self.elect(gives_up_at, cx),
+            Some(Stage::Selecting { since }) => self.select(since, cx),
+            Some(Stage::Promoting { .. }) => self.promote(cx),
+            Some(Stage::Reconfiguring { since }) => self.reconfigure(since, cx),
+        }
+    }
+
+    /// Gives the failover up before anything was announced.
+    fn abort(&mut self, reason: AbortReason, cx: &mut Context) {
+        let Some(run) = self.run.take() else { return };
+        let kind = match reason {
+            AbortReason::NotElected => Some(EventKind::AbortNotElected),
+            AbortReason::NoGoodReplica => Some(EventKind::AbortNoGoodReplica),
+            AbortReason::CandidateTimeout => Some(EventKind::AbortCandidateTimeout),
+            AbortReason::Superseded | AbortReason::Withdrawn => None,
+        };
+        if let Some(kind) = kind {
+            let payload = self.describe_primary(cx);
+            cx.event(kind, Some(&self.name), payload, Some(reason.to_string()));
+        }
+        self.close_run(&run, Outcome::Aborted(reason), cx);
+        self.schedule_retry(reason, cx);
+    }
+
+    /// Ends whatever failover is under way because of something from outside.
+    pub(crate) fn cancel_failover(&mut self, reason: AbortReason, cx: &mut Context) {
+        if self.run.is_some() {
+            self.abort(reason, cx);
+        }
+        cx.agreement.withdraw(&self.name);
+        self.stands_at = None;
+    }
+
+    /// The failover has reached its end: another primary is installed.
+    fn complete(&mut self, outcome: Outcome, cx: &mut Context) {
+        let Some(run) = self.run.take() else { return };
+        self.close_run(&run, outcome, cx);
+        self.failed_attempts = 0;
+    }
+
+    fn close_run(&mut self, run: &Run, outcome: Outcome, cx: &mut Context) {
+        for instance in self.instances.values_mut() {
+            instance.following = Following::Untold;
+        }
+        cx.agreement.withdraw(&self.name);
+        self.stands_at = None;
+        let receipt = Box::new(run.receipt(outcome));
+        cx.propose(Decision::FailoverEnded {
+            group: self.name.clone(),
+            receipt,
+        });
+    }
+
+    /// When the next automatic attempt may begin. Unlike Sentinel, a lost election or a bad candidate costs a
+    /// fraction of a second and not twice the failover timeout; only what fails again and again is slowed down.
+    fn schedule_retry(&mut self, reason: AbortReason, cx: &mut Context) {
+        let base = Duration::from_millis(cx.rng.random_range(RETRY_MS));
+        let wait = base
+            .saturating_mul(1 << self.failed_attempts.min(8))
+            .min(MAX_RETRY);
+        self.failed_attempts = self.failed_attempts.saturating_add(1);
+        self.lacks_replica = reason == AbortReason::NoGoodReplica;
+        let wait = if self.lacks_replica {
+            self.rules.failover_timeout.saturating_mul(2)
+        } else {
+            wait
+        };
+        self.retry_at = cx.now + wait;
+        cx.touch(&self.name);
+    }
+}

@@ -1,0 +1,312 @@
+//! What every part of the core shares besides the groups themselves: time, randomness, links, the way out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::addr::{Addr, Host, HostName};
+use crate::agreement::Agreement;
+use crate::coordinator::Settings;
+use crate::decision::Decision;
+use crate::effect::{Command, Credentials, Effect, LinkKind};
+use crate::event::{Event, EventKind, MAX_PAYLOAD_LEN};
+use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
+use crate::instance::info::Role;
+use crate::instance::link::Link;
+use crate::names::Names;
+use crate::outbox::Outbox;
+use crate::peer::Peer;
+use crate::registry::{GroupOptions, Registry};
+use crate::request::Answer;
+use crate::tilt::Tilt;
+use crate::time::Instant;
+
+/// How many questions to peers may be without an answer: ten for each of 10,000 groups.
+const MAX_QUESTIONS: usize = 100_000;
+
+/// Whose link it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LinkOwner {
+    Instance(GroupName, Addr),
+    Peer(SentinelId),
+}
+
+/// The shared part of a coordinator.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) now: Instant,
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) agreement: Box<dyn Agreement>,
+    pub(crate) out: Outbox,
+    pub(crate) rng: Xoshiro256PlusPlus,
+    pub(crate) names: Names,
+    pub(crate) peers: BTreeMap<SentinelId, Peer>,
+    pub(crate) owners: BTreeMap<LinkId, LinkOwner>,
+    pub(crate) tilt: Tilt,
+    pub(crate) touched: BTreeSet<GroupName>,
+    pub(crate) touched_peers: BTreeSet<SentinelId>,
+    pub(crate) odd_inputs: u64,
+    pub(crate) link_failures: u64,
+    next_link: u64,
+    next_request: u64,
+    /// Which group a question to a peer was about, while the answer is out.
+    questions: BTreeMap<RequestId, GroupName>,
+    alarm: Option<Instant>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        settings: Settings,
+        registry: Registry,
+        agreement: Box<dyn Agreement>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            now,
+            names: Names::new(settings.resolve_hostnames, settings.announce_hostnames),
+            rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed),
+            settings,
+            out: Outbox::new(registry.current_epoch),
+            registry,
+            agreement,
+            peers: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            tilt: Tilt::default(),
+            touched: BTreeSet::new(),
+            touched_peers: BTreeSet::new(),
+            questions: BTreeMap::new(),
+            odd_inputs: 0,
+            link_failures: 0,
+            next_link: 0,
+            next_request: 0,
+            alarm: None,
+        }
+    }
+
+    /// Whether `at` has come; if not, whoever is being evaluated is woken then.
+    pub(crate) fn due(&mut self, at: Instant) -> bool {
+        if self.now >= at {
+            return true;
+        }
+        self.wake_at(at);
+        false
+    }
+
+    /// Makes sure that whoever is being evaluated is evaluated again at `at`.
+    pub(crate) fn wake_at(&mut self, at: Instant) {
+        self.alarm = Some(self.alarm.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// The earliest time asked for since the last call.
+    pub(crate) const fn take_alarm(&mut self) -> Option<Instant> {
+        self.alarm.take()
+    }
+
+    pub(crate) fn touch(&mut self, group: &GroupName) {
+        if !self.touched.contains(group) {
+            self.touched.insert(group.clone());
+        }
+    }
+
+    /// Makes sure that the link and pings of a peer are looked at in this turn.
+    pub(crate) fn wake_peer(&mut self, id: &SentinelId) {
+        self.touched_peers.insert(id.clone());
+    }
+
+    /// Remembers which group a question to a peer is about.
+    pub(crate) fn asked(&mut self, request: RequestId, group: &GroupName) {
+        if self.questions.len() >= MAX_QUESTIONS {
+            // The oldest has been without an answer for longest: its link is gone or its peer is hung.
+            self.questions.pop_first();
+        }
+        self.questions.insert(request, group.clone());
+    }
+
+    /// The group that an answered question was about.
+    pub(crate) fn take_question(&mut self, request: RequestId) -> Option<GroupName> {
+        self.questions.remove(&request)
+    }
+
+    pub(crate) fn propose(&mut self, decision: Decision) {
+        self.agreement.propose(decision, None);
+    }
+
+    /// Answers a client that changed something, or learns of a vote, once everything decided so far is on disk.
+    pub(crate) fn answer(&mut self, token: ClientToken, answer: Answer) {
+        self.out.push_durable(Effect::Answer { token, answer });
+    }
+
+    /// Answers a client that only looks.
+    pub(crate) fn answer_read(&mut self, token: ClientToken, answer: Answer) {
+        self.out.push_read(Effect::Answer { token, answer });
+    }
+
+    /// Answers a client at once: nothing in the answer depends on the disk.
+    pub(crate) fn answer_now(&mut self, token: ClientToken, answer: Answer) {
+        self.out.push(Effect::Answer { token, answer });
+    }
+
+    /// Tells of an event. `reason` is one sentence for people.
+    pub(crate) fn event(
+        &mut self,
+        kind: EventKind,
+        group: Option<&GroupName>,
+        mut payload: String,
+        reason: Option<String>,
+    ) {
+        if payload.len() > MAX_PAYLOAD_LEN {
+            let end = (0..=MAX_PAYLOAD_LEN)
+                .rev()
+                .find(|at| payload.is_char_boundary(*at))
+                .unwrap_or(0);
+            payload.truncate(end);
+        }
+        self.out.event(Event {
+            kind,
+            group: group.cloned(),
+            payload,
+            reason,
+        });
+    }
+
+    /// Notes something odd that came in and is not used.
+    pub(crate) fn odd(&mut self, group: Option<&GroupName>, what: String) {
+        self.odd_inputs += 1;
+        self.event(EventKind::Odd, group, what, None);
+    }
+
+    /// Sends commands on a link that stands, in one write. Gives the number of the first.
+    pub(crate) fn send(
+        &mut self,
+        link: &mut Link,
+        commands: Vec<Command>,
+        durable: bool,
+    ) -> Option<RequestId> {
+        let (id, _) = link.up()?;
+        if commands.is_empty() {
+            return None;
+        }
+        link.sent(u32::try_from(commands.len()).unwrap_or(u32::MAX));
+        let first = RequestId(self.next_request);
+        let batch = commands
+            .into_iter()
+            .map(|command| {
+                let request = RequestId(self.next_request);
+                self.next_request += 1;
+                (request, command)
+            })
+            .collect();
+        let effect = Effect::Send { link: id, batch };
+        if durable {
+            self.out.push_durable(effect)
+        } else {
+            self.out.push(effect)
+        }
+        Some(first)
+    }
+
+    /// Does what is due about a link that does not stand.
+    pub(crate) fn keep_link(&mut self, link: &mut Link, addr: &Addr, owner: impl FnOnce() -> LinkOwner) {
+        if link.is_up() || addr.port == 0 {
+            return;
+        }
+        if link.attempt_timed_out(self.now) {
+            self.drop_link(link);
+            self.link_failures += 1;
+        }
+        if link.attempt_due(self.now) {
+            if let Host::Name(name) = &addr.host {
+                self.look_up(name);
+            }
+            match self.names.socket(addr) {
+                Some(to) => self.connect(link, to, owner()),
+                None => link.postpone(self.now),
+            }
+        }
+        if let Some(at) = link.due_at() {
+            self.wake_at(at);
+        }
+    }
+
+    fn connect(&mut self, link: &mut Link, to: std::net::SocketAddr, owner: LinkOwner) {
+        let id = LinkId(self.next_link);
+        self.next_link += 1;
+        link.connecting(self.now, id);
+        let kind = match &owner {
+            LinkOwner::Instance(group, _) => {
+                let options = self.registry.groups.get(group).map(|record| &record.options);
+                LinkKind::Instance {
+                    group: group.clone(),
+                    credentials: options.and_then(credentials),
+                }
+            }
+            LinkOwner::Peer(peer) => LinkKind::Peer { id: peer.clone() },
+        };
+        self.owners.insert(id, owner);
+        self.out.push(Effect::Connect { link: id, to, kind });
+    }
+
+    /// Drops a link that stands or is being set up; the next attempt follows by the rules of reconnecting.
+    pub(crate) fn drop_link(&mut self, link: &mut Link) {
+        self.close_link(link);
+        link.went_down(self.now, &mut self.rng);
+    }
+
+    /// Drops a link for good.
+    pub(crate) fn close_link(&mut self, link: &Link) {
+        if let Some(id) = link.id() {
+            self.owners.remove(&id);
+            self.out.push(Effect::Disconnect { link: id });
+        }
+    }
+
+    pub(crate) fn look_up(&mut self, name: &HostName) {
+        if self.names.wants_lookup(self.now, name) {
+            self.out.push(Effect::Resolve { name: name.clone() });
+        }
+    }
+
+    /// The words by which events name an instance of a group.
+    pub(crate) fn describe(&self, group: &GroupName, primary: &Addr, addr: &Addr, role: Role) -> String {
+        let (primary_host, primary_port) = self.names.shown_addr(primary);
+        match role {
+            Role::Primary => format!("master {group} {primary_host} {primary_port}"),
+            Role::Replica => {
+                let (host, port) = self.names.shown_addr(addr);
+                let name = self.replica_name(addr);
+                format!("slave {name} {host} {port} @ {group} {primary_host} {primary_port}")
+            }
+        }
+    }
+
+    /// The words by which events name a sentinel of a group.
+    pub(crate) fn describe_sentinel(
+        &self,
+        group: &GroupName,
+        primary: &Addr,
+        id: &SentinelId,
+        addr: &Addr,
+    ) -> String {
+        let (host, port) = self.names.shown_addr(addr);
+        let (primary_host, primary_port) = self.names.shown_addr(primary);
+        format!("sentinel {id} {host} {port} @ {group} {primary_host} {primary_port}")
+    }
+
+    /// The name of a replica: its address.
+    pub(crate) fn replica_name(&self, addr: &Addr) -> String {
+        let shown = self.names.shown(&addr.host);
+        Addr::parse(&shown, addr.port)
+            .map_or_else(|| format!("{shown}:{}", addr.port), |addr| addr.to_string())
+    }
+}
+
+/// How to authenticate to the servers of a group. As Sentinel, a user without a password is not used.
+fn credentials(options: &GroupOptions) -> Option<Credentials> {
+    let password = options.auth_pass.clone()?;
+    Some(Credentials {
+        user: options.auth_user.clone(),
+        password,
+    })
+}

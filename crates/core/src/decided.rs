@@ -1,0 +1,326 @@
+//! What follows when a decision counts: the registry changes, groups take note, the world is told.
+
+use std::collections::BTreeMap;
+
+use crate::addr::Addr;
+use crate::command::{set_event, verdict_answer};
+use crate::context::Context;
+use crate::decision::{Decision, GroupChange};
+use crate::effect::Effect;
+use crate::event::EventKind;
+use crate::failover::{AbortReason, FailoverReceipt, Stage};
+use crate::group::Group;
+use crate::id::{ClientToken, Epoch, GroupName, SentinelId};
+use crate::peer::Peer;
+use crate::request::Answer;
+
+/// Applies one decision and everything that follows from it.
+pub(crate) fn decided(
+    groups: &mut BTreeMap<GroupName, Group>,
+    cx: &mut Context,
+    decision: &Decision,
+    origin: Option<ClientToken>,
+) {
+    let before = cx.registry.current_epoch;
+    let known = known_sentinel(cx, decision);
+    if is_void(cx, decision) {
+        return;
+    }
+    if let Decision::Remove { group } = decision {
+        removed(groups, cx, group);
+    }
+    cx.registry.apply(decision);
+    cx.out.changed();
+    if cx.registry.current_epoch > before {
+        let payload = cx.registry.current_epoch.to_string();
+        cx.event(EventKind::NewEpoch, decision.group(), payload, None);
+    }
+    match decision {
+        Decision::Monitor { group, .. } => monitored(groups, cx, group),
+        Decision::SentinelSeen { group, id, addr } => {
+            sentinel_seen(groups, cx, group, id, addr, known.as_ref());
+        }
+        _ => {}
+    }
+    if let Some(group) = decision.group().and_then(|name| groups.get_mut(name)) {
+        group.take_note(cx, decision, origin);
+    }
+    if let Some(token) = origin {
+        answer(groups, cx, token, decision);
+    }
+}
+
+/// Whether a decision has lost its meaning since it was put forward: a switch that came by two ways at once.
+fn is_void(cx: &Context, decision: &Decision) -> bool {
+    let Decision::Switch {
+        group, config_epoch, ..
+    } = decision
+    else {
+        return false;
+    };
+    cx.registry
+        .groups
+        .get(group)
+        .is_none_or(|record| *config_epoch <= record.config_epoch)
+}
+
+fn known_sentinel(cx: &Context, decision: &Decision) -> Option<Addr> {
+    let Decision::SentinelSeen { group, id, .. } = decision else {
+        return None;
+    };
+    cx.registry.groups.get(group)?.sentinels.get(id).cloned()
+}
+
+fn answer(groups: &BTreeMap<GroupName, Group>, cx: &mut Context, token: ClientToken, decision: &Decision) {
+    let voted = match decision {
+        Decision::Vote {
+            group,
+            epoch,
+            candidate,
+        } => groups.get(group).zip(Some((Some(candidate), *epoch))),
+        _ => None,
+    };
+    let answer = match voted {
+        Some((group, vote)) => verdict_answer(group, cx, Some(vote)),
+        None => Answer::Ok,
+    };
+    cx.answer(token, answer);
+}
+
+fn monitored(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, name: &GroupName) {
+    let Some(record) = cx.registry.groups.get(name).cloned() else {
+        return;
+    };
+    let group = Group::new(name.clone(), &record, cx);
+    let payload = format!("{} quorum {}", group.describe_primary(cx), group.rules.quorum);
+    cx.event(EventKind::Monitor, Some(name), payload, None);
+    groups.insert(name.clone(), group);
+    cx.touch(name);
+}
+
+fn removed(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, name: &GroupName) {
+    let Some(mut group) = groups.remove(name) else {
+        return;
+    };
+    let payload = group.describe_primary(cx);
+    cx.event(EventKind::Unmonitor, Some(name), payload, None);
+    let ids: Vec<SentinelId> = group.views.keys().cloned().collect();
+    for id in ids {
+        group.remove_view(&id, cx);
+    }
+    let addrs: Vec<Addr> = group.instances.keys().cloned().collect();
+    for addr in addrs {
+        group.remove_instance(&addr, cx);
+    }
+    cx.agreement.withdraw(name);
+    recompute_ping_periods(groups, cx);
+}
+
+/// After a group went or changed its options: the shortest `down-after-milliseconds` decides how often each
+/// peer is pinged.
+fn recompute_ping_periods(groups: &BTreeMap<GroupName, Group>, cx: &mut Context) {
+    let mut shortest: BTreeMap<&SentinelId, std::time::Duration> = BTreeMap::new();
+    for group in groups.values() {
+        for id in group.views.keys() {
+            let entry = shortest.entry(id).or_insert(group.rules.down_after);
+            *entry = (*entry).min(group.rules.down_after);
+        }
+    }
+    for (id, down_after) in shortest {
+        if let Some(peer) = cx.peers.get_mut(id) {
+            peer.shortest_down_after = down_after;
+            cx.touched_peers.insert(id.clone());
+        }
+    }
+}
+
+fn sentinel_seen(
+    groups: &mut BTreeMap<GroupName, Group>,
+    cx: &mut Context,
+    name: &GroupName,
+    id: &SentinelId,
+    addr: &Addr,
+    known: Option<&Addr>,
+) {
+    let Some(group) = groups.get_mut(name) else { return };
+    if known.is_none() {
+        group.add_view(id, addr, cx);
+        let payload = cx.describe_sentinel(name, &group.primary, id, addr);
+        cx.event(EventKind::Sentinel, Some(name), payload, None);
+    } else if known != Some(addr) && cx.peers.get(id).is_some_and(|peer| peer.addr != *addr) {
+        let (host, port) = cx.names.shown_addr(addr);
+        let primary = group.describe_primary(cx);
+        let payload = format!("{primary} ip {host} port {port} for {id}");
+        cx.event(EventKind::SentinelAddressSwitch, Some(name), payload, None);
+    }
+    if let Some(peer) = cx.peers.get_mut(id)
+        && peer.addr != *addr
+    {
+        relocate(cx, id, addr);
+    }
+    cx.wake_peer(id);
+    cx.touch(name);
+}
+
+/// A peer that moved is connected to at its new place.
+fn relocate(cx: &mut Context, id: &SentinelId, addr: &Addr) {
+    let Some(mut old) = cx.peers.remove(id) else {
+        return;
+    };
+    cx.close_link(&old.link);
+    let mut peer = Peer::new(cx.now, addr.clone(), old.shortest_down_after);
+    peer.owners = std::mem::take(&mut old.owners);
+    cx.peers.insert(id.clone(), peer);
+}
+
+impl Decision {
+    /// The group that it is about.
+    pub(crate) const fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Monitor { group, .. }
+            | Self::Remove { group }
+            | Self::Set { group, .. }
+            | Self::ReplicaSeen { group, .. }
+            | Self::ReplicaForgotten { group, .. }
+            | Self::SentinelSeen { group, .. }
+            | Self::SentinelForgotten { group, .. }
+            | Self::Reset { group }
+            | Self::Vote { group, .. }
+            | Self::FailoverBegun { group, .. }
+            | Self::CandidateChosen { group, .. }
+            | Self::Switch { group, .. }
+            | Self::FailoverEnded { group, .. } => Some(group),
+            Self::AdvanceEpoch { .. } => None,
+        }
+    }
+}
+
+impl Group {
+    fn take_note(&mut self, cx: &mut Context, decision: &Decision, origin: Option<ClientToken>) {
+        match decision {
+            Decision::Set { change, .. } => self.option_changed(cx, change),
+            Decision::ReplicaSeen { addr, .. } => self.replica_seen(cx, addr),
+            Decision::ReplicaForgotten { addr, .. } => self.remove_instance(addr, cx),
+            Decision::SentinelForgotten { id, .. } => self.remove_view(id, cx),
+            Decision::Reset { .. } => self.was_reset(cx),
+            Decision::Vote { epoch, candidate, .. } => self.voted(cx, *epoch, candidate, origin.is_some()),
+            Decision::FailoverBegun { record, .. } => self.begun(record, cx),
+            Decision::Switch {
+                config_epoch,
+                primary,
+                from,
+                ..
+            } => {
+                self.switched(*config_epoch, primary, from, cx);
+            }
+            Decision::FailoverEnded { receipt, .. } => self.receipt_out(cx, receipt),
+            Decision::Monitor { .. }
+            | Decision::Remove { .. }
+            | Decision::SentinelSeen { .. }
+            | Decision::AdvanceEpoch { .. }
+            | Decision::CandidateChosen { .. } => {}
+        }
+        cx.touch(&self.name);
+    }
+
+    fn option_changed(&mut self, cx: &mut Context, change: &GroupChange) {
+        let Some(record) = cx.registry.groups.get(&self.name) else {
+            return;
+        };
+        self.rules = (&record.options).into();
+        match change {
+            GroupChange::AuthUser(_) | GroupChange::AuthPass(_) => {
+                // As Sentinel, new credentials count from new connections on, which are made now.
+                for instance in self.instances.values_mut() {
+                    instance.link_lost(cx.now);
+                    cx.drop_link(&mut instance.link);
+                }
+            }
+            GroupChange::DownAfter(down_after) => {
+                for id in self.views.keys() {
+                    if let Some(peer) = cx.peers.get_mut(id) {
+                        peer.shortest_down_after = peer.shortest_down_after.min(*down_after);
+                        cx.touched_peers.insert(id.clone());
+                    }
+                }
+            }
+            _ => {}
+        }
+        let payload = set_event(&self.describe_primary(cx), change);
+        cx.event(EventKind::Set, Some(&self.name), payload, None);
+    }
+
+    fn replica_seen(&mut self, cx: &mut Context, addr: &Addr) {
+        use crate::instance::Instance;
+        use crate::instance::info::Role;
+        if self.instances.contains_key(addr) {
+            return;
+        }
+        self.instances
+            .insert(addr.clone(), Instance::new(cx.now, Role::Replica));
+        let payload = self.describe(cx, addr);
+        cx.event(EventKind::Replica, Some(&self.name), payload, None);
+    }
+
+    /// As Sentinel, replicas and sentinels are forgotten and found again; epochs and options stay. Unlike it,
+    /// the primary is asked for its replicas at once, so that nothing is blind for ten seconds.
+    fn was_reset(&mut self, cx: &mut Context) {
+        self.cancel_failover(AbortReason::Withdrawn, cx);
+        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
+        for id in ids {
+            self.remove_view(&id, cx);
+        }
+        let addrs: Vec<Addr> = self.replicas().map(|(addr, _)| addr.clone()).collect();
+        for addr in addrs {
+            self.remove_instance(&addr, cx);
+        }
+        if let Some(primary) = self.instances.get_mut(&self.primary) {
+            cx.close_link(&primary.link);
+            *primary = crate::instance::Instance::new(cx.now, crate::instance::info::Role::Primary);
+        }
+        self.odown_since = None;
+        self.followed = None;
+        self.failed_attempts = 0;
+        self.retry_at = cx.now;
+        let payload = self.describe_primary(cx);
+        cx.event(EventKind::Reset, Some(&self.name), payload, None);
+    }
+
+    fn voted(&mut self, cx: &mut Context, epoch: Epoch, candidate: &SentinelId, asked: bool) {
+        let payload = format!("{candidate} {epoch}");
+        let reason = if asked {
+            "it asked first"
+        } else {
+            "this sentinel stands itself"
+        };
+        cx.event(
+            EventKind::VoteForLeader,
+            Some(&self.name),
+            payload,
+            Some(reason.to_owned()),
+        );
+        if *candidate == cx.registry.my_id {
+            return;
+        }
+        // Another leads from now on. What we have not begun to change is left to it; an order that is out
+        // already is seen through, and loses to the other's higher epoch.
+        let harmless = self.run.as_ref().is_some_and(|run| {
+            matches!(
+                run.stage,
+                Stage::Selecting { .. } | Stage::Promoting { sent_at: None, .. }
+            )
+        });
+        if harmless {
+            self.cancel_failover(AbortReason::Superseded, cx);
+        }
+        self.follow(candidate.clone(), cx);
+    }
+
+    fn receipt_out(&mut self, cx: &mut Context, receipt: &FailoverReceipt) {
+        let receipt = Box::new(receipt.clone());
+        cx.out.push_durable(Effect::FailoverEnded {
+            group: self.name.clone(),
+            receipt,
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! What a hello brings: other sentinels, higher epochs, newer configurations.
+
+use std::collections::BTreeMap;
+
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
+use crate::instance::hello::Hello;
+use crate::registry::MAX_SENTINELS;
+
+/// Takes in one hello, however it came. `groups` are all groups, since a sentinel that moved moves in each.
+pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str, cx: &mut Context) {
+    let Some(hello) = Hello::parse(message) else {
+        cx.odd(None, "a hello that is none".to_owned());
+        return;
+    };
+    let Some(group) = groups.get_mut(hello.group.as_str()) else {
+        return;
+    };
+    let Ok(id) = SentinelId::new(&hello.id) else {
+        cx.odd(
+            Some(&group.name),
+            format!("a hello with the unusable id {:?}", hello.id),
+        );
+        return;
+    };
+    if id == cx.registry.my_id {
+        return;
+    }
+    let (epoch, config_epoch) = (Epoch(hello.current_epoch), ConfigEpoch(hello.config_epoch));
+    let current = cx.registry.current_epoch;
+    if !current.may_leap_to(epoch) || !current.may_leap_to(config_epoch.into()) {
+        let what = format!("a hello of {id} with an epoch far beyond ours: {epoch}, {config_epoch}");
+        cx.odd(Some(&group.name), what);
+        return;
+    }
+    let name = group.name.clone();
+    if !is_settled(group, cx, &id, &hello) {
+        meet(groups, &name, &id, &hello, cx);
+    }
+    if epoch > current {
+        cx.propose(Decision::AdvanceEpoch { epoch });
+    }
+    let Some(group) = groups.get_mut(&name) else {
+        return;
+    };
+    if let Some(view) = group.views.get_mut(&id) {
+        view.hello_at = cx.now;
+        view.told_config = Some((config_epoch, cx.now));
+    }
+    group.consider_config(&id, config_epoch, &hello, cx);
+}
+
+/// Whether the sender is known just as it says: nearly always.
+fn is_settled(group: &Group, cx: &Context, id: &SentinelId, hello: &Hello) -> bool {
+    let known = cx
+        .registry
+        .groups
+        .get(&group.name)
+        .and_then(|record| record.sentinels.get(id));
+    known.is_some_and(|addr| {
+        addr.port == hello.port
+            && cx
+                .names
+                .parse(&hello.host, hello.port)
+                .is_some_and(|told| cx.names.same(addr, &told))
+    })
+}
+
+/// Gets to know a sentinel, or its new address.
+fn meet(
+    groups: &mut BTreeMap<GroupName, Group>,
+    name: &GroupName,
+    id: &SentinelId,
+    hello: &Hello,
+    cx: &mut Context,
+) {
+    let usable = cx
+        .names
+        .parse(&hello.host, hello.port)
+        .filter(|addr| addr.port != 0);
+    let Some(addr) = usable else {
+        // Unlike Sentinel, a known peer is kept when it announces an address that nobody can use: dropping it
+        // would shrink the majority.
+        cx.odd(
+            Some(name),
+            format!(
+                "{id} announces the unusable address {}:{}",
+                hello.host, hello.port
+            ),
+        );
+        return;
+    };
+    if let crate::addr::Host::Name(host) = &addr.host {
+        cx.look_up(host);
+    }
+    let Some(record) = cx.registry.groups.get(name) else {
+        return;
+    };
+    let moved = record.sentinels.contains_key(id);
+    if !moved && record.sentinels.len() >= MAX_SENTINELS {
+        cx.odd(
+            Some(name),
+            format!("{id} is one sentinel too many: {MAX_SENTINELS} are known"),
+        );
+        return;
+    }
+    if !moved {
+        let usurped = record
+            .sentinels
+            .iter()
+            .find(|(_, known)| cx.names.same(known, &addr));
+        if let Some((usurped, old)) = usurped.map(|(id, addr)| (id.clone(), addr.clone())) {
+            retire(groups, name, &usurped, &old, cx);
+        }
+    }
+    cx.propose(Decision::SentinelSeen {
+        group: name.clone(),
+        id: id.clone(),
+        addr: addr.clone(),
+    });
+    if moved {
+        move_elsewhere(groups, name, id, &addr, cx);
+    }
+}
+
+/// Another sentinel now lives where this one was: it is gone from every group. As Sentinel since 7.0.
+fn retire(
+    groups: &BTreeMap<GroupName, Group>,
+    name: &GroupName,
+    id: &SentinelId,
+    addr: &Addr,
+    cx: &mut Context,
+) {
+    if let Some(group) = groups.get(name) {
+        let payload = cx.describe_sentinel(name, &group.primary, id, addr);
+        cx.event(EventKind::SentinelInvalidAddr, Some(name), payload, None);
+    }
+    let everywhere: Vec<_> = groups
+        .values()
+        .filter(|group| group.views.contains_key(id))
+        .map(|group| group.name.clone())
+        .collect();
+    for group in everywhere {
+        cx.propose(Decision::SentinelForgotten {
+            group,
+            id: id.clone(),
+        });
+    }
+}
+
+/// A sentinel that moved has moved for all groups that know it.
+fn move_elsewhere(
+    groups: &BTreeMap<GroupName, Group>,
+    name: &GroupName,
+    id: &SentinelId,
+    addr: &Addr,
+    cx: &mut Context,
+) {
+    let others: Vec<_> = groups
+        .values()
+        .filter(|group| group.name != *name && group.views.contains_key(id))
+        .map(|group| group.name.clone())
+        .collect();
+    if others.is_empty() {
+        return;
+    }
+    if let Some(group) = groups.get(name) {
+        let payload = format!(
+            "{} {} additional matching instances",
+            cx.describe_sentinel(name, &group.primary, id, addr),
+            others.len()
+        );
+        cx.event(EventKind::SentinelAddressUpdate, Some(name), payload, None);
+    }
+    for group in others {
+        cx.propose(Decision::SentinelSeen {
+            group,
+            id: id.clone(),
+            addr: addr.clone(),
+        });
+    }
+}
+
+impl Group {
+    /// Adopts a newer configuration. Unlike Sentinel, one whose address cannot be used is left alone: raising
+    /// the config epoch without the address would leave us stuck with the old primary.
+    fn consider_config(&self, from: &SentinelId, epoch: ConfigEpoch, hello: &Hello, cx: &mut Context) {
+        let ours = cx
+            .registry
+            .groups
+            .get(&self.name)
+            .map_or(ConfigEpoch(0), |record| record.config_epoch);
+        if epoch <= ours {
+            return;
+        }
+        let usable = cx
+            .names
+            .parse(&hello.primary_host, hello.primary_port)
+            .filter(|addr| addr.port != 0);
+        let Some(primary) = usable else {
+            let what = format!(
+                "{from} names the unusable primary {}:{}",
+                hello.primary_host, hello.primary_port
+            );
+            cx.odd(Some(&self.name), what);
+            return;
+        };
+        if let crate::addr::Host::Name(name) = &primary.host {
+            cx.look_up(name);
+        }
+        // The address may be written in another way here: the entry that we have keeps its links and facts.
+        let primary = self.find_instance(cx, &primary).cloned().unwrap_or(primary);
+        cx.propose(Decision::Switch {
+            group: self.name.clone(),
+            config_epoch: epoch,
+            primary,
+            from: from.clone(),
+        });
+    }
+}

@@ -1,0 +1,305 @@
+//! Who stands for election, when, and what becomes of it.
+
+use std::time::Duration;
+
+use super::{AbortReason, Cause, FailoverRecord, Run, Stage};
+use crate::agreement::Standing;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::event::EventKind;
+use crate::group::{Followed, Group};
+use crate::id::{ClientToken, Epoch, SentinelId};
+use crate::request::{Answer, Refusal};
+use crate::time::Instant;
+
+/// The head start of each candidate over the next. Long enough for two disk writes and two round trips, so
+/// that the first has its votes before the second stands.
+const RANK_STEP: Duration = Duration::from_millis(50);
+/// How long the first election of a group may take; each that fails doubles it, since a slow disk somewhere
+/// may be the reason.
+const FIRST_ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an election may take at most. As the reference.
+const MAX_ELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// When an election is given up in which everybody who can be reached has voted.
+const FRUITLESS_AFTER: Duration = Duration::from_millis(200);
+/// How long a failover that an operator ordered waits for votes before it goes on without them. As the
+/// reference it needs none; unlike it, it asks for them, so that two orders at once do not share an epoch.
+const MANUAL_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// For how long a leader that lives is left alone. It gives up its own failover well before.
+const MAX_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a leader may be silent before it counts as gone. It is pinged five times within.
+const LEADER_SILENCE: Duration = Duration::from_millis(500);
+/// How often the state of a followed leader is looked at.
+const LEADER_CHECK_PERIOD: Duration = Duration::from_millis(50);
+
+impl Group {
+    /// Begins a failover if the primary is objectively down and nobody else is at it.
+    pub(super) fn consider_failover(&mut self, cx: &mut Context) {
+        if self.odown_since.is_none() {
+            self.stands_at = None;
+            return;
+        }
+        if self.follows_a_leader(cx) {
+            self.stands_at = None;
+            return;
+        }
+        let may_override = self.lacks_replica && self.choose(cx).is_ok();
+        if !may_override && !cx.due(self.retry_at) {
+            return;
+        }
+        let stands_at = match self.stands_at {
+            Some(at) => at,
+            None => cx.now + RANK_STEP.saturating_mul(self.rank(cx)),
+        };
+        self.stands_at = Some(stands_at);
+        if cx.due(stands_at) {
+            self.begin(Cause::ObjectivelyDown, None, cx);
+        }
+    }
+
+    /// Puts a failover forward.
+    pub(crate) fn begin(&mut self, cause: Cause, origin: Option<ClientToken>, cx: &mut Context) {
+        let Some(record) = cx.registry.groups.get(&self.name) else {
+            return;
+        };
+        let highest = cx
+            .registry
+            .current_epoch
+            .max(record.vote.epoch)
+            .max(record.config_epoch.into());
+        let epoch = highest.next();
+        let record = FailoverRecord {
+            epoch,
+            cause,
+            old_primary: self.primary.clone(),
+            candidate: None,
+        };
+        self.stands_at = None;
+        cx.propose(Decision::AdvanceEpoch { epoch });
+        cx.agreement.propose(
+            Decision::FailoverBegun {
+                group: self.name.clone(),
+                record,
+            },
+            origin,
+        );
+    }
+
+    /// A failover that this coordinator put forward counts: seek the lead.
+    pub(crate) fn begun(&mut self, record: &FailoverRecord, cx: &mut Context) {
+        let timeout = match record.cause {
+            Cause::Manual => MANUAL_ELECTION_TIMEOUT,
+            Cause::ObjectivelyDown => FIRST_ELECTION_TIMEOUT
+                .saturating_mul(1 << self.failed_attempts.min(4))
+                .min(MAX_ELECTION_TIMEOUT)
+                .min(self.rules.failover_timeout),
+        };
+        let old = record.old_primary.clone();
+        let mut run = Run::new(record.epoch, record.cause, old, cx.now, cx.now + timeout);
+        if record.cause == Cause::ObjectivelyDown {
+            let sdown_since = self.primary_instance().and_then(|primary| primary.sdown_since);
+            let silent_since = self.primary_instance().and_then(|p| p.health.unanswered_since());
+            run.phases.detection = sdown_since
+                .zip(silent_since)
+                .map(|(down, first)| down.since(first));
+            run.phases.agreement = self
+                .odown_since
+                .zip(sdown_since)
+                .map(|(odown, sdown)| odown.since(sdown));
+        }
+        self.run = Some(run);
+        let reason = match record.cause {
+            Cause::ObjectivelyDown => "the primary is objectively down and this sentinel stands for the lead",
+            Cause::Manual => "an operator ordered it",
+        };
+        let payload = self.describe_primary(cx);
+        cx.event(
+            EventKind::TryFailover,
+            Some(&self.name),
+            payload,
+            Some(reason.to_owned()),
+        );
+        let Context {
+            agreement, registry, ..
+        } = cx;
+        agreement.campaign(registry, &self.name, record.epoch);
+        self.want_verdicts();
+        cx.touch(&self.name);
+    }
+
+    /// Looks where the election stands.
+    pub(super) fn elect(&mut self, gives_up_at: Instant, cx: &mut Context) {
+        let Some(run) = &self.run else { return };
+        let (began, manual) = (run.began, run.cause == Cause::Manual);
+        match cx.agreement.standing(&cx.registry, &self.name) {
+            Standing::Elected { voters } => self.elected(voters, cx),
+            Standing::Lost { leader } if !manual => {
+                self.abort(AbortReason::NotElected, cx);
+                self.follow(leader, cx);
+            }
+            // Somebody else has this epoch: an order is carried out all the same, with the next one.
+            Standing::Lost { .. } | Standing::Split if manual => {
+                self.abort(AbortReason::NotElected, cx);
+                self.begin(Cause::Manual, None, cx);
+            }
+            Standing::Lost { .. } | Standing::Split => self.abort(AbortReason::NotElected, cx),
+            Standing::Open => {
+                let all_told = self.everybody_told(cx);
+                let over = if manual {
+                    all_told || cx.due(gives_up_at)
+                } else {
+                    cx.due(gives_up_at) || (all_told && cx.due(began + FRUITLESS_AFTER))
+                };
+                match (over, manual) {
+                    (true, true) => self.elected(vec![cx.registry.my_id.clone()], cx),
+                    (true, false) => self.abort(AbortReason::NotElected, cx),
+                    (false, _) => {}
+                }
+            }
+        }
+    }
+
+    /// Whether every sentinel that can be reached has told its vote.
+    fn everybody_told(&self, cx: &Context) -> bool {
+        self.views.keys().all(|id| {
+            let reachable = cx.peers.get(id).is_some_and(|peer| peer.link.is_up());
+            !reachable || cx.agreement.has_heard(&self.name, id)
+        })
+    }
+
+    fn elected(&mut self, voters: Vec<SentinelId>, cx: &mut Context) {
+        let Some(run) = &mut self.run else { return };
+        let reason = format!(
+            "{} of {} sentinels voted for it",
+            voters.len(),
+            self.views.len() + 1
+        );
+        run.phases.election = Some(cx.now.since(run.began));
+        run.voters = voters;
+        run.stage = Stage::Selecting { since: cx.now };
+        let payload = self.describe_primary(cx);
+        cx.event(
+            EventKind::ElectedLeader,
+            Some(&self.name),
+            payload.clone(),
+            Some(reason),
+        );
+        cx.event(EventKind::StateSelectReplica, Some(&self.name), payload, None);
+        self.refresh_replicas();
+        self.select(cx.now, cx);
+    }
+
+    /// We voted for another, or know that it has won: its failover is waited for.
+    pub(crate) fn follow(&mut self, leader: SentinelId, cx: &mut Context) {
+        let until = cx.now + self.patience();
+        if let Some(peer) = cx.peers.get_mut(&leader) {
+            peer.watched_until = Some(until);
+            cx.wake_peer(&leader);
+        }
+        self.followed = Some(Followed {
+            leader,
+            since: cx.now,
+        });
+        self.stands_at = None;
+        cx.touch(&self.name);
+    }
+
+    /// Whether a failover led elsewhere is to be waited for. One whose leader is gone is not.
+    fn follows_a_leader(&mut self, cx: &mut Context) -> bool {
+        let Some(followed) = &self.followed else {
+            return false;
+        };
+        let expires_at = followed.since + self.patience();
+        let gone = cx
+            .peers
+            .get(&followed.leader)
+            .is_some_and(|peer| peer.link.is_failing() || peer.health.silent_for(cx.now) >= LEADER_SILENCE);
+        if gone || cx.now >= expires_at {
+            self.followed = None;
+            return false;
+        }
+        cx.wake_at(expires_at.min(cx.now + LEADER_CHECK_PERIOD));
+        true
+    }
+
+    fn patience(&self) -> Duration {
+        self.rules.failover_timeout.saturating_mul(2).min(MAX_PATIENCE)
+    }
+
+    /// How many candidates stand before this one. Every coordinator comes to the same order, and another one
+    /// for each group and epoch, so that no coordinator leads them all.
+    fn rank(&self, cx: &Context) -> u32 {
+        let epoch = cx.registry.current_epoch.next();
+        let weight = |id: &SentinelId| mix(self.name.as_str(), id.as_str(), epoch);
+        let mine = (weight(&cx.registry.my_id), cx.registry.my_id.as_str());
+        let before = self
+            .alive_sentinels(cx)
+            .filter(|id| (weight(id), id.as_str()) < mine)
+            .count();
+        u32::try_from(before).unwrap_or(u32::MAX)
+    }
+
+    /// The other sentinels that seem well.
+    pub(crate) fn alive_sentinels<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = &'a SentinelId> {
+        self.views
+            .iter()
+            .filter(|(_, view)| view.sdown_since.is_none())
+            .map(|(id, _)| id)
+            .filter(|id| {
+                cx.peers
+                    .get(*id)
+                    .is_some_and(|peer| peer.link.is_up() && peer.health.silent_for(cx.now) < LEADER_SILENCE)
+            })
+    }
+
+    /// An operator orders a failover.
+    pub(crate) fn failover_ordered(&mut self, token: ClientToken, cx: &mut Context) {
+        if self.run.is_some() {
+            return cx.answer(token, Answer::Refused(Refusal::InProgress));
+        }
+        if self.choose(cx).is_err() {
+            return cx.answer(token, Answer::Refused(Refusal::NoGoodReplica));
+        }
+        self.begin(Cause::Manual, Some(token), cx);
+    }
+}
+
+/// A number that looks random but is the same everywhere for the same words (FNV-1a, then a finishing mix).
+fn mix(group: &str, id: &str, epoch: Epoch) -> u64 {
+    let bytes = group
+        .bytes()
+        .chain([0])
+        .chain(id.bytes())
+        .chain(epoch.0.to_le_bytes());
+    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_candidates_changes_with_group_and_epoch() {
+        let first = |group: &str, epoch| {
+            ["a", "b", "c"]
+                .into_iter()
+                .min_by_key(|id| mix(group, id, Epoch(epoch)))
+                .expect("three candidates")
+        };
+        for id in ["a", "b", "c"] {
+            assert!(
+                (0..100).any(|epoch| first("g", epoch) == id),
+                "{id} never leads by epoch"
+            );
+            assert!(
+                (0..100).any(|n| first(&format!("g{n}"), 1) == id),
+                "{id} never leads by group"
+            );
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Making the candidate a primary, and telling everybody.
+
+use std::time::Duration;
+
+use super::{AbortReason, Stage};
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::effect::Command;
+use crate::event::EventKind;
+use crate::failover::Outcome;
+use crate::group::Group;
+use crate::id::{ConfigEpoch, SentinelId};
+use crate::instance::Following;
+use crate::instance::info::Role;
+
+/// How long a candidate may be silent. It was well a moment ago; another is better than a dead one.
+const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
+/// How long a promotion may take at most. It takes a millisecond; a server that is busy for longer than this
+/// is no better than a dead one.
+const PROMOTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Group {
+    /// Sends the promotion, looks whether it has happened, or gives the candidate up.
+    pub(super) fn promote(&mut self, cx: &mut Context) {
+        let Some(run) = &mut self.run else { return };
+        let Stage::Promoting {
+            candidate,
+            since,
+            sent_at,
+            refused,
+        } = &mut run.stage
+        else {
+            return;
+        };
+        let timeout = self.rules.failover_timeout.min(PROMOTION_TIMEOUT);
+        let (addr, since, refused) = (candidate.clone(), *since, *refused);
+        let Some(replica) = self.instances.get_mut(&addr) else {
+            return self.abort(AbortReason::CandidateTimeout, cx);
+        };
+        let silent = replica.health.silent_for(cx.now) >= CANDIDATE_SILENCE;
+        if refused || silent || cx.due(since + timeout) {
+            replica.promotion_failed_at = Some(cx.now);
+            return self.abort(AbortReason::CandidateTimeout, cx);
+        }
+        if let Some(silent_since) = replica.health.unanswered_since() {
+            cx.wake_at(silent_since + CANDIDATE_SILENCE);
+        }
+        if !replica.link.is_up() {
+            // The order may be lost with the link: it is sent again on the next one unless it was obeyed.
+            *sent_at = None;
+            return;
+        }
+        match *sent_at {
+            None => {
+                *sent_at = Some(cx.now);
+                replica.info_asked_at = Some(cx.now);
+                let order = vec![Command::Reconfigure { follow: None }, Command::Info];
+                replica.told_by = cx.send(&mut replica.link, order, true);
+                let payload = self.describe(cx, &addr);
+                cx.event(EventKind::StateWaitPromotion, Some(&self.name), payload, None);
+            }
+            Some(sent_at) => {
+                let answered = replica.info_at.is_some_and(|at| at >= sent_at);
+                if answered && replica.role == Role::Primary {
+                    run.phases.promotion = Some(cx.now.since(since));
+                    cx.propose(Decision::Switch {
+                        group: self.name.clone(),
+                        config_epoch: run.epoch.into(),
+                        primary: addr,
+                        from: cx.registry.my_id.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// A server refused to change whom it follows.
+    pub(crate) fn promotion_refused(&mut self, addr: &Addr, cx: &mut Context) {
+        if let Some(run) = &mut self.run
+            && let Stage::Promoting {
+                candidate, refused, ..
+            } = &mut run.stage
+            && candidate == addr
+        {
+            *refused = true;
+            cx.touch(&self.name);
+        }
+    }
+
+    /// The group has another primary, or a newer version of the same one: tells everybody, and takes the
+    /// instances over as they are.
+    ///
+    /// Unlike Sentinel, which announces a switch when the last replica follows, it is announced here, when
+    /// the new primary takes writes. And links and facts are kept instead of being made anew.
+    pub(crate) fn switched(
+        &mut self,
+        epoch: ConfigEpoch,
+        primary: &Addr,
+        from: &SentinelId,
+        cx: &mut Context,
+    ) {
+        let led_here = self.run.as_ref().is_some_and(|run| {
+            ConfigEpoch::from(run.epoch) == epoch && matches!(run.stage, Stage::Promoting { .. })
+        });
+        if *primary == self.primary {
+            return;
+        }
+        if led_here {
+            let promoted = self.describe(cx, primary);
+            let old = self.describe_primary(cx);
+            cx.event(EventKind::Promoted, Some(&self.name), promoted, None);
+            cx.event(EventKind::StateReconfigure, Some(&self.name), old, None);
+        } else {
+            self.cancel_failover(AbortReason::Superseded, cx);
+            if let Some(addr) = cx.peers.get(from).map(|peer| peer.addr.clone()) {
+                let payload = cx.describe_sentinel(&self.name, &self.primary, from, &addr);
+                cx.event(EventKind::ConfigUpdateFrom, Some(&self.name), payload, None);
+            }
+        }
+        let (old_host, old_port) = cx.names.shown_addr(&self.primary);
+        let (new_host, new_port) = cx.names.shown_addr(primary);
+        let payload = format!("{} {old_host} {old_port} {new_host} {new_port}", self.name);
+        cx.event(EventKind::SwitchPrimary, Some(&self.name), payload, None);
+        self.install(primary, from, cx);
+        if led_here && let Some(run) = &mut self.run {
+            run.stage = Stage::Reconfiguring { since: cx.now };
+            cx.agreement.withdraw(&self.name);
+        }
+        self.spread_news();
+        cx.touch(&self.name);
+    }
+
+    fn install(&mut self, primary: &Addr, from: &SentinelId, cx: &mut Context) {
+        let now = cx.now;
+        let old = std::mem::replace(&mut self.primary, primary.clone());
+        self.instances
+            .entry(primary.clone())
+            .or_insert_with(|| crate::instance::Instance::new(now, Role::Primary));
+        self.config_from = Some(from.clone());
+        self.config_changed_at = now;
+        self.odown_since = None;
+        self.followed = None;
+        self.stands_at = None;
+        self.failed_attempts = 0;
+        self.lacks_replica = false;
+        self.retry_at = now;
+        for view in self.views.values_mut() {
+            view.says_down = false;
+            view.vote = None;
+        }
+        for (addr, instance) in &mut self.instances {
+            // As Sentinel, roles and what they follow are taken to be as they should, until INFO says otherwise.
+            instance.role = if *addr == self.primary {
+                Role::Primary
+            } else {
+                Role::Replica
+            };
+            instance.role_since = now;
+            instance.primary_changed_at = now;
+            instance.following = Following::Untold;
+            instance.repaired_at = None;
+            instance.info_wanted = true;
+        }
+        let replicas: Vec<Addr> = self.replicas().map(|(addr, _)| addr.clone()).collect();
+        for addr in replicas {
+            let payload = self.describe(cx, &addr);
+            cx.event(EventKind::Replica, Some(&self.name), payload, None);
+        }
+        if self
+            .instances
+            .get(&old)
+            .is_some_and(crate::instance::Instance::is_sdown)
+        {
+            let payload = self.describe(cx, &old);
+            let reason = "it was down as the primary, and is so as a replica".to_owned();
+            cx.event(
+                EventKind::SubjectivelyDown,
+                Some(&self.name),
+                payload,
+                Some(reason),
+            );
+        }
+    }
+
+    /// The end of a failover whose new primary is installed.
+    pub(super) fn finish(&mut self, outcome: Outcome, cx: &mut Context) {
+        let payload = self.describe_primary(cx);
+        if outcome == Outcome::CompletedLate {
+            cx.event(
+                EventKind::FailoverEndForTimeout,
+                Some(&self.name),
+                payload.clone(),
+                None,
+            );
+        }
+        cx.event(EventKind::FailoverEnd, Some(&self.name), payload, None);
+        self.complete(outcome, cx);
+    }
+}

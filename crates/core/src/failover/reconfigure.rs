@@ -1,0 +1,151 @@
+//! Pointing the other replicas at the new primary, a few at a time.
+
+use std::time::Duration;
+
+use super::Outcome;
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::effect::Command;
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::instance::info::Role;
+use crate::instance::{Following, Instance};
+use crate::time::Instant;
+
+/// How long a replica that was told may take to report the new primary. As the reference.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Group {
+    /// Tells the next replicas, notes who has followed, and ends when all that can be reached have.
+    pub(super) fn reconfigure(&mut self, since: Instant, cx: &mut Context) {
+        self.note_progress(cx);
+        self.tell_next(cx);
+        let unfinished = self
+            .replicas()
+            .filter(|(_, replica)| !replica.is_sdown() && replica.following != Following::Done)
+            .count();
+        let timed_out = cx.due(since + self.rules.failover_timeout);
+        // Unlike Sentinel, which would wait without end for a new primary that has died, the failover ends
+        // then, so that the next one can begin.
+        let outcome = if unfinished == 0 {
+            Outcome::Completed
+        } else if timed_out || self.primary_is_sdown() {
+            Outcome::CompletedLate
+        } else {
+            return;
+        };
+        if let Some(run) = &mut self.run {
+            run.phases.reconfiguration = Some(cx.now.since(since));
+        }
+        let late = outcome == Outcome::CompletedLate;
+        let untold: Vec<Addr> = self
+            .replicas()
+            .filter(|(_, replica)| replica.following == Following::Untold && replica.link.is_up())
+            .map(|(addr, _)| addr.clone())
+            .collect();
+        self.finish(outcome, cx);
+        if late && !self.primary_is_sdown() {
+            for addr in untold {
+                self.point_at_primary(&addr, EventKind::ReconfigureSentBestEffort, cx);
+            }
+        }
+    }
+
+    /// Reads from the last INFO of each replica that was told how far it is.
+    fn note_progress(&mut self, cx: &mut Context) {
+        let told: Vec<(Addr, Instant)> = self
+            .replicas()
+            .filter_map(|(addr, replica)| match replica.following {
+                Following::Sent(at) | Following::InProgress(at) => Some((addr.clone(), at)),
+                Following::Untold | Following::Done => None,
+            })
+            .collect();
+        for (addr, told_at) in told {
+            let Some(replica) = self.instances.get(&addr) else {
+                continue;
+            };
+            let news = replica.info_at.is_some_and(|at| at >= told_at);
+            let follows = news && self.follows_primary(cx, replica);
+            let synced = follows && replica.info.link_up;
+            let was_sent = matches!(replica.following, Following::Sent(_));
+            if follows && was_sent {
+                self.note(
+                    &addr,
+                    Following::InProgress(told_at),
+                    EventKind::ReconfigureInProgress,
+                    cx,
+                );
+            }
+            if synced {
+                self.note(&addr, Following::Done, EventKind::ReconfigureDone, cx);
+            } else if !follows && was_sent && cx.due(told_at + REPORT_TIMEOUT) {
+                // Unlike Sentinel, this holds for every number of parallel syncs, and what has timed out is
+                // not told again at once: the repairs see to it later.
+                self.note(&addr, Following::Done, EventKind::ReconfigureTimeout, cx);
+            }
+        }
+    }
+
+    fn note(&mut self, addr: &Addr, following: Following, kind: EventKind, cx: &mut Context) {
+        if let Some(replica) = self.instances.get_mut(addr) {
+            replica.following = following;
+        }
+        let payload = self.describe(cx, addr);
+        cx.event(kind, Some(&self.name), payload, None);
+    }
+
+    /// Tells as many replicas as may sync at the same time. The old primary, if it lives, is told at once: it
+    /// must not take writes any longer.
+    fn tell_next(&mut self, cx: &mut Context) {
+        let busy =
+            |instance: &Instance| matches!(instance.following, Following::Sent(_) | Following::InProgress(_));
+        let mut syncing = self.replicas().filter(|(_, replica)| busy(replica)).count();
+        let old_primary = self.run.as_ref().map(|run| run.old_primary.clone());
+        let untold: Vec<Addr> = self
+            .replicas()
+            .filter(|(_, replica)| {
+                replica.following == Following::Untold && replica.link.is_up() && !replica.is_sdown()
+            })
+            .map(|(addr, _)| addr.clone())
+            .collect();
+        for addr in untold {
+            let is_old_primary = old_primary.as_ref() == Some(&addr);
+            if !is_old_primary && syncing >= self.rules.parallel_syncs as usize {
+                continue;
+            }
+            if self.point_at_primary(&addr, EventKind::ReconfigureSent, cx) {
+                syncing += usize::from(!is_old_primary);
+                if let Some(replica) = self.instances.get_mut(&addr) {
+                    replica.following = Following::Sent(cx.now);
+                }
+            }
+        }
+    }
+
+    /// Orders an instance to follow the primary, and asks what has become of it in the same write.
+    pub(crate) fn point_at_primary(&mut self, addr: &Addr, kind: EventKind, cx: &mut Context) -> bool {
+        let follow = Some(cx.names.shown_addr(&self.primary));
+        let Some(replica) = self.instances.get_mut(addr) else {
+            return false;
+        };
+        let order = vec![Command::Reconfigure { follow }, Command::Info];
+        replica.told_by = cx.send(&mut replica.link, order, true);
+        if replica.told_by.is_none() {
+            return false;
+        }
+        replica.info_asked_at = Some(cx.now);
+        let payload = self.describe(cx, addr);
+        cx.event(kind, Some(&self.name), payload, None);
+        true
+    }
+
+    /// Whether an instance reports to be a replica of our primary.
+    pub(crate) fn follows_primary(&self, cx: &Context, instance: &Instance) -> bool {
+        let reported = instance
+            .info
+            .primary_host
+            .as_ref()
+            .and_then(|host| Addr::parse(host, instance.info.primary_port));
+        instance.role == Role::Replica && reported.is_some_and(|addr| cx.names.same(&addr, &self.primary))
+    }
+}

@@ -1,0 +1,201 @@
+//! Which replica becomes the primary.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::{AbortReason, Stage};
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::instance::Instance;
+use crate::instance::info::Role;
+use crate::time::Instant;
+
+/// How long to wait for fresh INFO from replicas that are connected. They answer in a millisecond; one that
+/// takes longer than this must not hold up the others.
+const FRESH_INFO_WAIT: Duration = Duration::from_millis(100);
+/// How old the last good answer to a ping may be. As the reference.
+const MAX_PING_AGE: Duration = Duration::from_secs(5);
+/// How old INFO may be while the primary is down. As the reference.
+const MAX_INFO_AGE_DOWN: Duration = Duration::from_secs(5);
+/// How old INFO may be while it is not. As the reference.
+const MAX_INFO_AGE: Duration = Duration::from_secs(30);
+/// By how many times `down-after-milliseconds` a replica may have been cut off before the primary went down.
+/// As the reference.
+const LINK_DOWN_FACTOR: u32 = 10;
+
+/// Replicas that were passed over, each with the reason.
+pub(crate) type PassedOver = Vec<(Addr, String)>;
+
+impl Group {
+    /// Makes fresh INFO due from every replica.
+    pub(super) fn refresh_replicas(&mut self) {
+        let fresh_since = self.facts_needed_since();
+        let primary = &self.primary;
+        for (_, replica) in self.instances.iter_mut().filter(|(addr, _)| *addr != primary) {
+            if replica
+                .info_at
+                .is_none_or(|at| fresh_since.is_none_or(|since| at < since))
+            {
+                replica.info_wanted = true;
+            }
+        }
+    }
+
+    /// Facts older than this are not fresh: offsets grow until the primary stops.
+    fn facts_needed_since(&self) -> Option<Instant> {
+        let sdown_since = self.primary_instance().and_then(|primary| primary.sdown_since);
+        sdown_since.or_else(|| self.run.as_ref().map(|run| run.began))
+    }
+
+    /// Chooses as soon as the facts are fresh or have been waited for.
+    pub(super) fn select(&mut self, since: Instant, cx: &mut Context) {
+        let needed = self.facts_needed_since().unwrap_or(since);
+        let waits = self.replicas().any(|(_, replica)| {
+            replica.link.is_up() && !replica.is_sdown() && replica.info_at.is_none_or(|at| at < needed)
+        });
+        if waits && !cx.due(since + FRESH_INFO_WAIT) {
+            return;
+        }
+        let choice = self.choose(cx);
+        let Some(run) = &mut self.run else { return };
+        run.phases.selection = Some(cx.now.since(since));
+        match choice {
+            Ok((candidate, passed_over)) => {
+                run.passed_over = passed_over;
+                run.candidate = Some(candidate.clone());
+                run.stage = Stage::Promoting {
+                    candidate: candidate.clone(),
+                    since: cx.now,
+                    sent_at: None,
+                    refused: false,
+                };
+                let reason = self.why_chosen(&candidate);
+                let payload = self.describe(cx, &candidate);
+                cx.event(
+                    EventKind::SelectedReplica,
+                    Some(&self.name),
+                    payload.clone(),
+                    Some(reason),
+                );
+                cx.event(EventKind::StateSendPromotion, Some(&self.name), payload, None);
+                cx.propose(Decision::CandidateChosen {
+                    group: self.name.clone(),
+                    candidate,
+                });
+                self.promote(cx);
+            }
+            Err(passed_over) => {
+                run.passed_over = passed_over;
+                self.abort(AbortReason::NoGoodReplica, cx);
+            }
+        }
+    }
+
+    fn why_chosen(&self, candidate: &Addr) -> String {
+        let Some(replica) = self.instances.get(candidate) else {
+            return String::new();
+        };
+        format!(
+            "priority {}, offset {}, of {} replicas",
+            replica.priority(),
+            replica.info.offset(),
+            self.instances.len() - 1
+        )
+    }
+
+    /// The best replica, or why there is none.
+    pub(crate) fn choose(&self, cx: &Context) -> Result<(Addr, PassedOver), PassedOver> {
+        let mut passed_over = PassedOver::new();
+        let mut eligible: Vec<(&Addr, &Instance)> = Vec::new();
+        for (addr, replica) in self.replicas() {
+            match self.objection(replica, cx) {
+                Some(reason) => passed_over.push((addr.clone(), reason)),
+                None => eligible.push((addr, replica)),
+            }
+        }
+        // Lineage first: a replica of other data is out as long as one of the right data is there. What we
+        // know of the primary's lineage may be old, so if nobody matches it, it is no measure.
+        if eligible.iter().any(|(_, replica)| self.is_of_lineage(replica)) {
+            eligible.retain(|(addr, replica)| {
+                let fits = self.is_of_lineage(replica);
+                if !fits {
+                    passed_over.push(((*addr).clone(), "it holds the data of another primary".to_owned()));
+                }
+                fits
+            });
+        }
+        let best = eligible.into_iter().min_by_key(|(_, replica)| {
+            // One that a leader, now gone, has promoted already may have taken writes: it goes first.
+            let promoted = replica.role == Role::Primary && self.is_of_lineage(replica);
+            let run_id = replica.run_id.as_ref().map(|id| id.to_ascii_lowercase());
+            (
+                Reverse(promoted),
+                replica.priority(),
+                Reverse(replica.info.offset()),
+                run_id.is_none(),
+                run_id,
+            )
+        });
+        match best {
+            Some((addr, _)) => Ok((addr.clone(), passed_over)),
+            None => Err(passed_over),
+        }
+    }
+
+    /// Whether its data descend from those of the primary, as last known of both.
+    fn is_of_lineage(&self, replica: &Instance) -> bool {
+        let Some(replid) = self
+            .primary_instance()
+            .and_then(|primary| primary.info.replid.as_ref())
+        else {
+            return false;
+        };
+        replica.info.replid.as_ref() == Some(replid) || replica.info.replid2.as_ref() == Some(replid)
+    }
+
+    /// What speaks against promoting a replica. As Sentinel, in the order of the reference.
+    fn objection(&self, replica: &Instance, cx: &Context) -> Option<String> {
+        let primary = self.primary_instance()?;
+        let ping_age = cx.now.since(replica.health.last_ok());
+        let info_age = replica.info_at.map(|at| cx.now.since(at));
+        let max_info_age = if primary.is_sdown() {
+            MAX_INFO_AGE_DOWN
+        } else {
+            MAX_INFO_AGE
+        };
+        if replica.is_sdown() {
+            return Some("it is subjectively down".to_owned());
+        }
+        if !replica.link.is_up() {
+            return Some("it is not connected".to_owned());
+        }
+        if replica.promotion_failed_at.is_some() {
+            return Some("its promotion failed, and it has not answered a ping since".to_owned());
+        }
+        if ping_age > MAX_PING_AGE {
+            return Some(format!("its last good answer is {} ms old", ping_age.as_millis()));
+        }
+        if replica.priority() == 0 {
+            return Some("its priority is 0".to_owned());
+        }
+        match info_age {
+            None => return Some("it has not answered INFO yet".to_owned()),
+            Some(age) if age > max_info_age => {
+                return Some(format!("its INFO is {} ms old", age.as_millis()));
+            }
+            Some(_) => {}
+        }
+        let allowed = primary.sdown_since.map_or(Duration::ZERO, |at| cx.now.since(at))
+            + self.rules.down_after.saturating_mul(LINK_DOWN_FACTOR);
+        let link_down = Duration::from_secs(u64::try_from(replica.info.link_down_s).unwrap_or(0));
+        (link_down > allowed).then(|| {
+            format!(
+                "its link to the primary has been down for {} s",
+                link_down.as_secs()
+            )
+        })
+    }
+}

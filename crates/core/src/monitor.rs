@@ -1,0 +1,391 @@
+//! The periodic traffic, and what single replies mean: facts about instances, and their subjective state.
+
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::effect::Command;
+use crate::event::EventKind;
+use crate::failover::Stage;
+use crate::group::Group;
+use crate::id::RequestId;
+use crate::input::{Pong, Reply};
+use crate::instance::health::ping_period;
+use crate::instance::hello::Hello;
+use crate::instance::info::{Info, Role};
+use crate::instance::{Following, Instance};
+use crate::peer::MIN_LINK_AGE;
+use crate::registry::MAX_REPLICAS;
+use crate::time::Instant;
+
+/// How often INFO is asked for in quiet times. As the reference.
+pub(crate) const INFO_PERIOD: Duration = Duration::from_secs(10);
+/// How often INFO is asked for in restless times: a failover, a down primary, a replica without its primary,
+/// a primary whose replicas are not known yet. As the reference.
+const RESTLESS_INFO_PERIOD: Duration = Duration::from_secs(1);
+/// How often a server is asked whether it has done what it was told. Promotion takes a millisecond where all
+/// is well; more would only add load where it is not.
+const STEP_INFO_PERIOD: Duration = Duration::from_millis(50);
+/// How often a hello goes to each instance and each sentinel. As the reference; peers count on it.
+pub(crate) const HELLO_PERIOD: Duration = Duration::from_secs(2);
+/// For how long a subscription may be silent, our own hellos included, before it is set up anew. As the reference.
+const MAX_HELLO_SILENCE: Duration = Duration::from_secs(6);
+/// How long a primary may claim to be a replica, beyond its `down-after-milliseconds`. As the reference.
+const ROLE_GRACE: Duration = Duration::from_secs(20);
+
+impl Group {
+    /// Sends everything that is due to instances and sentinels.
+    pub(crate) fn talk(&mut self, cx: &mut Context) {
+        let hello_allowed = cx.out.save_error().is_none();
+        let ping_period = ping_period(self.rules.down_after);
+        let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
+        for addr in addrs {
+            let info_period = self.info_period(&addr);
+            let Some(instance) = self.instances.get_mut(&addr) else {
+                continue;
+            };
+            let Some((_, local)) = instance.link.up() else {
+                continue;
+            };
+            if recycle_if_stuck(instance, self.rules.down_after, cx) || !instance.link.has_room() {
+                continue;
+            }
+            let mut commands = Vec::new();
+            if instance
+                .health
+                .ping_due_at(ping_period)
+                .is_some_and(|at| cx.due(at))
+            {
+                instance.health.ping_sent(cx.now);
+                cx.wake_at(cx.now + ping_period);
+                commands.push(Command::Ping);
+            }
+            if info_due(instance, info_period, cx) {
+                instance.info_asked_at = Some(cx.now);
+                instance.info_wanted = false;
+                commands.push(Command::Info);
+            }
+            cx.send(&mut instance.link, commands, false);
+            let due = instance
+                .hello_sent_at
+                .map_or(Instant::ZERO, |at| at + HELLO_PERIOD);
+            if hello_allowed && cx.due(due) {
+                instance.hello_sent_at = Some(cx.now);
+                let message = self.hello_message(cx, &local.to_string());
+                if let Some(instance) = self.instances.get_mut(&addr) {
+                    cx.send(&mut instance.link, vec![Command::Hello { message }], true);
+                }
+            }
+        }
+        if hello_allowed {
+            self.greet_peers(cx);
+        }
+    }
+
+    fn greet_peers(&mut self, cx: &mut Context) {
+        let ids: Vec<_> = self.views.keys().cloned().collect();
+        for id in ids {
+            let Some((_, local)) = cx.peers.get(&id).and_then(|peer| peer.link.up()) else {
+                continue;
+            };
+            let Some(view) = self.views.get_mut(&id) else {
+                continue;
+            };
+            let due = view.hello_sent_at.map_or(Instant::ZERO, |at| at + HELLO_PERIOD);
+            if !cx.due(due) {
+                continue;
+            }
+            view.hello_sent_at = Some(cx.now);
+            let message = self.hello_message(cx, &local.to_string());
+            self.send_to_peer(cx, &id, Command::Hello { message }, true);
+        }
+    }
+
+    /// Our hello for this group, as told on a link on which our own address is `local`.
+    fn hello_message(&self, cx: &Context, local: &str) -> String {
+        let (primary_host, primary_port) = cx.names.shown_addr(&self.primary);
+        let record = cx.registry.groups.get(&self.name);
+        Hello {
+            host: cx
+                .settings
+                .announce_ip
+                .clone()
+                .unwrap_or_else(|| local.to_owned()),
+            port: cx.settings.announce_port,
+            id: cx.registry.my_id.to_string(),
+            current_epoch: cx.registry.current_epoch.0,
+            group: self.name.to_string(),
+            primary_host,
+            primary_port,
+            config_epoch: record.map_or(0, |record| record.config_epoch.0),
+        }
+        .to_string()
+    }
+
+    /// Makes a hello due to everybody at once: there is news.
+    pub(crate) fn spread_news(&mut self) {
+        for instance in self.instances.values_mut() {
+            instance.hello_sent_at = None;
+        }
+        for view in self.views.values_mut() {
+            view.hello_sent_at = None;
+        }
+    }
+
+    /// How often this instance is asked for INFO at the moment.
+    fn info_period(&self, addr: &Addr) -> Duration {
+        let Some(instance) = self.instances.get(addr) else {
+            return INFO_PERIOD;
+        };
+        let told = matches!(instance.following, Following::Sent(_) | Following::InProgress(_));
+        match self.run.as_ref().map(|run| &run.stage) {
+            Some(Stage::Promoting { candidate, .. }) if candidate == addr => return STEP_INFO_PERIOD,
+            Some(Stage::Reconfiguring { .. }) if told => return STEP_INFO_PERIOD,
+            _ => {}
+        }
+        let is_primary = *addr == self.primary;
+        let restless = if is_primary {
+            self.instances.len() == 1 || instance.role == Role::Replica
+        } else {
+            let strays = instance.role == Role::Primary || !instance.info.link_up;
+            self.odown_since.is_some() || self.run.is_some() || strays
+        };
+        if restless {
+            RESTLESS_INFO_PERIOD
+        } else {
+            INFO_PERIOD
+        }
+    }
+
+    /// Asks all replicas for INFO at once.
+    pub(crate) fn want_replica_info(&mut self) {
+        let primary = &self.primary;
+        for (_, replica) in self.instances.iter_mut().filter(|(addr, _)| *addr != primary) {
+            replica.info_wanted = true;
+        }
+    }
+
+    /// Finds out who is subjectively down, and who no longer is.
+    pub(crate) fn judge_instances(&mut self, cx: &mut Context) {
+        let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
+        for addr in addrs {
+            let role = self.role_of(&addr);
+            let Some(instance) = self.instances.get_mut(&addr) else {
+                continue;
+            };
+            let silent = is_silent(instance.health.unanswered_since(), self.rules.down_after, cx);
+            let turncoat = role == Role::Primary
+                && instance.role == Role::Replica
+                && cx.due(instance.role_since + self.rules.down_after + ROLE_GRACE);
+            let down = silent || turncoat;
+            if down == instance.is_sdown() {
+                continue;
+            }
+            if down {
+                instance.sdown_since = Some(cx.now);
+                instance.last_down_at = Some(cx.now);
+            } else {
+                instance.sdown_since = None;
+                instance.script_kill_sent = false;
+                instance.info_wanted = true;
+            }
+            let reason = if turncoat && !silent {
+                "it claims to be a replica although it is held as the primary".to_owned()
+            } else if down {
+                format!(
+                    "no good answer for {} ms",
+                    instance.health.silent_for(cx.now).as_millis()
+                )
+            } else {
+                "it answers again".to_owned()
+            };
+            let kind = if down {
+                EventKind::SubjectivelyDown
+            } else {
+                EventKind::SubjectivelyUp
+            };
+            let payload = self.describe(cx, &addr);
+            cx.event(kind, Some(&self.name), payload, Some(reason));
+            if down && role == Role::Primary {
+                self.want_replica_info();
+                self.want_verdicts();
+            }
+        }
+    }
+
+    /// Takes in the reply to a command on an instance's link.
+    pub(crate) fn instance_replied(
+        &mut self,
+        addr: &Addr,
+        request: RequestId,
+        reply: Reply,
+        cx: &mut Context,
+    ) {
+        let Some(instance) = self.instances.get_mut(addr) else {
+            return;
+        };
+        instance.link.replied();
+        match reply {
+            Reply::Ping(pong) => self.ponged(addr, &pong, cx),
+            Reply::Info(text) => self.informed(addr, &text, cx),
+            Reply::Done => instance.published_at = Some(cx.now),
+            Reply::Refused(words) => self.refused(addr, request, &words, cx),
+            Reply::Verdict(_) => cx.odd(Some(&self.name), format!("a verdict from the server {addr}")),
+            Reply::Odd(what) => {
+                instance.info_asked_at = None;
+                cx.odd(Some(&self.name), format!("{addr}: {what}"));
+            }
+        }
+    }
+
+    fn ponged(&mut self, addr: &Addr, pong: &Pong, cx: &mut Context) {
+        let Some(instance) = self.instances.get_mut(addr) else {
+            return;
+        };
+        let well = matches!(pong, Pong::Pong | Pong::Loading | Pong::PrimaryDown);
+        let was_late = instance.health.silent_for(cx.now) >= ping_period(self.rules.down_after);
+        instance.health.answered(cx.now, well);
+        if well {
+            instance.link.proved_well();
+            instance.promotion_failed_at = None;
+        }
+        if *pong == Pong::Busy && instance.is_sdown() && !instance.script_kill_sent {
+            instance.script_kill_sent = true;
+            cx.send(&mut instance.link, vec![Command::ScriptKill], false);
+        }
+        // A ping that was answered within its time changes nothing that must be looked at now.
+        if instance.is_sdown() || !well || was_late {
+            cx.touch(&self.name);
+        }
+    }
+
+    fn refused(&mut self, addr: &Addr, request: RequestId, words: &str, cx: &mut Context) {
+        let Some(instance) = self.instances.get_mut(addr) else {
+            return;
+        };
+        instance.info_asked_at = None;
+        if instance.told_by == Some(request) {
+            instance.told_by = None;
+            let payload = format!("{} {words}", self.describe(cx, addr));
+            cx.event(EventKind::ReconfigureRefused, Some(&self.name), payload, None);
+            self.promotion_refused(addr, cx);
+            cx.touch(&self.name);
+        } else {
+            cx.odd(Some(&self.name), format!("{addr} refused a command: {words}"));
+        }
+    }
+
+    /// Takes in a whole INFO text.
+    pub(crate) fn informed(&mut self, addr: &Addr, text: &str, cx: &mut Context) {
+        let held_as = self.role_of(addr);
+        let Some(instance) = self.instances.get_mut(addr) else {
+            return;
+        };
+        let info = Info::parse(text);
+        instance.info_at = Some(cx.now);
+        instance.info_asked_at = None;
+        let rebooted = info.run_id.is_some() && instance.run_id.is_some() && info.run_id != instance.run_id;
+        if info.run_id.is_some() {
+            instance.run_id.clone_from(&info.run_id);
+        }
+        let moved = (&info.primary_host, info.primary_port)
+            != (&instance.info.primary_host, instance.info.primary_port);
+        if moved {
+            instance.primary_changed_at = cx.now;
+        }
+        let role = info.role.unwrap_or(Role::Replica);
+        let turned = role != instance.role;
+        if turned {
+            instance.role = role;
+            instance.role_since = cx.now;
+            if role == Role::Replica {
+                instance.primary_changed_at = cx.now;
+            }
+        }
+        instance.info = info;
+        if rebooted {
+            let payload = self.describe(cx, addr);
+            cx.event(EventKind::Reboot, Some(&self.name), payload, None);
+        }
+        if turned {
+            let kind = if role == held_as {
+                EventKind::RoleAsExpected
+            } else {
+                EventKind::RoleUnexpected
+            };
+            let payload = format!("{} new reported role is {}", self.describe(cx, addr), role.wire());
+            cx.event(kind, Some(&self.name), payload, None);
+        }
+        if held_as == Role::Primary && role == Role::Primary {
+            self.discover_replicas(addr, cx);
+        }
+        cx.touch(&self.name);
+    }
+
+    /// Finds replicas that the primary names. Unlike Sentinel, a primary that claims to be a replica names
+    /// none: its own replicas belong to a chain, not to this group.
+    fn discover_replicas(&mut self, addr: &Addr, cx: &mut Context) {
+        let Some(instance) = self.instances.get(addr) else {
+            return;
+        };
+        let mut found = Vec::new();
+        for line in &instance.info.replicas {
+            let Some(replica) = cx.names.parse(&line.host, line.port) else {
+                continue;
+            };
+            if let crate::addr::Host::Name(name) = &replica.host {
+                cx.look_up(name);
+            }
+            if self.find_instance(cx, &replica).is_none() && !found.contains(&replica) {
+                found.push(replica);
+            }
+        }
+        let room = MAX_REPLICAS.saturating_sub(self.instances.len());
+        for addr in found.into_iter().take(room) {
+            cx.propose(Decision::ReplicaSeen {
+                group: self.name.clone(),
+                addr,
+            });
+        }
+    }
+}
+
+/// Whether something that owes an answer since `since` counts as down.
+pub(crate) fn is_silent(since: Option<Instant>, down_after: Duration, cx: &mut Context) -> bool {
+    since.is_some_and(|since| cx.due(since + down_after))
+}
+
+fn info_due(instance: &Instance, period: Duration, cx: &mut Context) -> bool {
+    if instance.info_asked_at.is_some() {
+        return false;
+    }
+    let due = match instance.info_at {
+        Some(at) if !instance.info_wanted => at + period,
+        _ => Instant::ZERO,
+    };
+    cx.due(due)
+}
+
+/// Drops a link that has proved useless: a ping or the subscription has been silent on it for too long.
+fn recycle_if_stuck(instance: &mut Instance, down_after: Duration, cx: &mut Context) -> bool {
+    let Some(up_since) = instance.link.up_since() else {
+        return false;
+    };
+    if cx.now.since(up_since) < MIN_LINK_AGE {
+        return false;
+    }
+    let half = down_after / 2;
+    let deaf =
+        instance.health.ping_outstanding(cx.now) > half && cx.now.since(instance.health.last_reply()) > half;
+    let published = instance
+        .published_at
+        .is_some_and(|at| cx.now.since(at) < MAX_HELLO_SILENCE);
+    let heard_at = instance.hello_heard_at.map_or(up_since, |at| at.max(up_since));
+    let mute = published && cx.now.since(heard_at) > MAX_HELLO_SILENCE;
+    if deaf || mute {
+        instance.link_lost(cx.now);
+        cx.drop_link(&mut instance.link);
+    }
+    deaf || mute
+}

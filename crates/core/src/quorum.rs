@@ -1,0 +1,201 @@
+//! From subjectively to objectively down: what peers say about a primary, and what they are asked.
+
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::effect::Command;
+use crate::event::EventKind;
+use crate::failover::Stage;
+use crate::group::Group;
+use crate::id::{Epoch, SentinelId};
+use crate::input::Verdict;
+use crate::monitor::is_silent;
+use crate::time::Instant;
+
+/// How often peers are asked while their answers decide what happens next. A lost question costs no more.
+const URGENT_ASK_PERIOD: Duration = Duration::from_millis(100);
+/// How often they are asked while a primary just stays down. As the reference.
+const ASK_PERIOD: Duration = Duration::from_secs(1);
+/// For how long after a primary went down peers are asked urgently. Those who see it down at all do so within
+/// this time, or something else is wrong than a matter of timing.
+const URGENT_FOR: Duration = Duration::from_secs(10);
+/// The least time between two questions to one peer, however urgent, so that two coordinators that answer
+/// each other's questions by questions cannot make a storm.
+const MIN_ASK_SPACING: Duration = Duration::from_millis(10);
+/// For how long an answer counts. As the reference.
+const VERDICT_LIFETIME: Duration = Duration::from_secs(5);
+
+impl Group {
+    /// Finds out which sentinels are subjectively down, by this group's measure.
+    pub(crate) fn judge_sentinels(&mut self, cx: &mut Context) {
+        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
+        for id in ids {
+            let Some(peer) = cx.peers.get(&id) else { continue };
+            let (since, addr) = (peer.health.unanswered_since(), peer.addr.clone());
+            let down = is_silent(since, self.rules.down_after, cx);
+            let Some(view) = self.views.get_mut(&id) else {
+                continue;
+            };
+            if down == view.sdown_since.is_some() {
+                continue;
+            }
+            view.sdown_since = down.then_some(cx.now);
+            let kind = if down {
+                EventKind::SubjectivelyDown
+            } else {
+                EventKind::SubjectivelyUp
+            };
+            let payload = cx.describe_sentinel(&self.name, &self.primary, &id, &addr);
+            cx.event(kind, Some(&self.name), payload, None);
+        }
+    }
+
+    /// Finds out whether the primary is objectively down.
+    pub(crate) fn judge_primary(&mut self, cx: &mut Context) {
+        for view in self.views.values_mut() {
+            let Some(answered_at) = view.answered_at else {
+                continue;
+            };
+            if cx.due(answered_at + VERDICT_LIFETIME) {
+                view.says_down = false;
+                view.vote = None;
+                view.answered_at = None;
+            }
+        }
+        let sdown = self.primary_is_sdown();
+        let votes = usize::from(sdown) + self.views.values().filter(|view| view.says_down).count();
+        let odown = sdown && votes >= self.rules.quorum as usize;
+        if odown == self.odown_since.is_some() {
+            return;
+        }
+        let primary = self.describe_primary(cx);
+        if odown {
+            self.odown_since = Some(cx.now);
+            let payload = format!("{primary} #quorum {votes}/{}", self.rules.quorum);
+            cx.event(EventKind::ObjectivelyDown, Some(&self.name), payload, None);
+        } else {
+            self.odown_since = None;
+            self.failed_attempts = 0;
+            self.lacks_replica = false;
+            self.retry_at = cx.now;
+            cx.event(EventKind::ObjectivelyUp, Some(&self.name), primary, None);
+        }
+    }
+
+    /// Makes all peers due to be asked at once.
+    pub(crate) fn want_verdicts(&mut self) {
+        for view in self.views.values_mut() {
+            view.ask_now = true;
+        }
+    }
+
+    /// Makes those peers due to be asked at once that did not see the primary down when they were last asked:
+    /// somebody who asks us about it has reason to.
+    pub(crate) fn recheck_verdicts(&mut self) {
+        for view in self.views.values_mut().filter(|view| !view.says_down) {
+            view.ask_now = true;
+        }
+    }
+
+    /// Asks peers about the primary, and for their votes while an election is on.
+    pub(crate) fn ask_peers(&mut self, cx: &mut Context) {
+        let ballot = cx.agreement.ballot(&self.name);
+        if !self.primary_is_sdown() && ballot.is_none() {
+            return;
+        }
+        let period = self.ask_period(cx);
+        let (host, port) = cx.names.shown_addr(&self.primary);
+        let epoch = ballot.unwrap_or_else(|| cx.out.durable_epoch());
+        let candidate = ballot.map(|_| cx.registry.my_id.clone());
+        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
+        for id in ids {
+            if !cx.peers.get(&id).is_some_and(|peer| peer.link.is_up()) {
+                continue;
+            }
+            let told = ballot.is_some() && cx.agreement.has_heard(&self.name, &id);
+            let Some(view) = self.views.get_mut(&id) else {
+                continue;
+            };
+            let spacing = match (view.ask_now && !told, told) {
+                (true, _) => MIN_ASK_SPACING,
+                (false, true) => ASK_PERIOD,
+                (false, false) => period,
+            };
+            if !cx.due(view.asked_at.map_or(Instant::ZERO, |at| at + spacing)) {
+                continue;
+            }
+            view.asked_at = Some(cx.now);
+            view.ask_now = false;
+            cx.wake_at(cx.now + period);
+            let (host, candidate) = (host.clone(), candidate.clone());
+            self.send_to_peer(
+                cx,
+                &id,
+                Command::AskDown {
+                    host,
+                    port,
+                    epoch,
+                    candidate,
+                },
+                ballot.is_some(),
+            );
+        }
+    }
+
+    fn ask_period(&self, cx: &Context) -> Duration {
+        let electing = matches!(&self.run, Some(run) if matches!(run.stage, Stage::Electing { .. }));
+        let recent = self.primary_instance().and_then(|primary| primary.sdown_since);
+        let undecided = self.odown_since.is_none() && recent.is_some_and(|at| cx.now.since(at) < URGENT_FOR);
+        if electing || undecided {
+            URGENT_ASK_PERIOD
+        } else {
+            ASK_PERIOD
+        }
+    }
+
+    /// Takes in what a peer says about the primary, and whom it voted for.
+    pub(crate) fn verdict_came(&mut self, id: &SentinelId, verdict: Verdict, cx: &mut Context) {
+        let Some(view) = self.views.get_mut(id) else {
+            return;
+        };
+        let Verdict {
+            down,
+            leader,
+            leader_epoch,
+        } = verdict;
+        let changed = view.says_down != down;
+        view.answered_at = Some(cx.now);
+        view.says_down = down;
+        if let Some(leader) = &leader {
+            view.vote = Some((leader.clone(), leader_epoch));
+        }
+        if leader_epoch > Epoch(0) {
+            cx.agreement.heard(&self.name, id, leader.as_ref(), leader_epoch);
+        }
+        if leader_epoch > cx.registry.current_epoch && cx.registry.current_epoch.may_leap_to(leader_epoch) {
+            cx.propose(Decision::AdvanceEpoch { epoch: leader_epoch });
+        }
+        if changed || self.run.is_some() {
+            cx.touch(&self.name);
+        }
+    }
+
+    /// Sends one command to a sentinel of this group.
+    pub(crate) fn send_to_peer(&self, cx: &mut Context, id: &SentinelId, command: Command, durable: bool) {
+        let Some(mut peer) = cx.peers.remove(id) else {
+            return;
+        };
+        // The bound counts for each group that shares the link, as in the reference.
+        if (peer.link.pending() as usize) < 100 * peer.owners.max(1) {
+            let question = matches!(command, Command::AskDown { .. });
+            if let Some(request) = cx
+                .send(&mut peer.link, vec![command], durable)
+                .filter(|_| question)
+            {
+                cx.asked(request, &self.name);
+            }
+        }
+        cx.peers.insert(id.clone(), peer);
+    }
+}

@@ -1,0 +1,139 @@
+//! Mending what does not agree with the configuration: a primary that should be a replica, a replica of the
+//! wrong primary.
+//!
+//! One coordinator is responsible and acts as soon as a majority confirms the configuration; the others act
+//! by the slow rules of the reference, in case it does not.
+
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::instance::Instance;
+use crate::instance::info::Role;
+use crate::monitor::HELLO_PERIOD;
+
+/// How recent a peer's hello must be to confirm the configuration: five hellos.
+const CONFIRMATION_LIFETIME: Duration = Duration::from_secs(10);
+/// How long a stray primary is left alone by those who are not responsible. As the reference.
+const STRAY_GRACE: Duration = Duration::from_secs(8);
+/// How old the primary's INFO may be for it to count as sane. As the reference.
+const MAX_PRIMARY_INFO_AGE: Duration = Duration::from_secs(20);
+/// How long a replica is left with a primary that is none before it is repointed: time for it to change by itself.
+const LOST_REPLICA_GRACE: Duration = Duration::from_secs(1);
+/// The least time between two orders to the same instance.
+const REPAIR_SPACING: Duration = HELLO_PERIOD;
+
+impl Group {
+    /// Mends what is due.
+    pub(crate) fn repair(&mut self, cx: &mut Context) {
+        if self.run.is_some() || self.odown_since.is_some() || !self.primary_is_sane(cx) {
+            return;
+        }
+        let strays: Vec<Addr> = self
+            .replicas()
+            .filter(|(_, instance)| instance.link.is_up() && !instance.is_sdown())
+            .filter(|(_, instance)| instance.info_at.is_some_and(|at| at >= self.config_changed_at))
+            .filter(|(_, instance)| !self.follows_primary(cx, instance))
+            .map(|(addr, _)| addr.clone())
+            .collect();
+        if strays.is_empty() {
+            return;
+        }
+        let in_charge = self.is_responsible(cx) && self.is_confirmed(cx);
+        for addr in strays {
+            self.mend(&addr, in_charge, cx);
+        }
+    }
+
+    fn mend(&mut self, addr: &Addr, in_charge: bool, cx: &mut Context) {
+        let Some(instance) = self.instances.get(addr) else {
+            return;
+        };
+        let is_primary = instance.role == Role::Primary;
+        let timeout = self.rules.failover_timeout;
+        let mut due = match (is_primary, in_charge) {
+            (true, true) => cx.now,
+            (true, false) => latest(instance.role_since, instance.last_down_at) + STRAY_GRACE,
+            (false, true) if self.upstream_is_lost(cx, instance) => {
+                instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE
+            }
+            (false, _) => latest(instance.primary_changed_at, instance.last_down_at) + timeout,
+        };
+        if let Some(at) = instance.repaired_at {
+            due = due.max(at + REPAIR_SPACING);
+        }
+        if !cx.due(due) {
+            return;
+        }
+        let kind = if is_primary {
+            EventKind::ConvertToReplica
+        } else {
+            EventKind::FixReplica
+        };
+        if self.point_at_primary(addr, kind, cx)
+            && let Some(instance) = self.instances.get_mut(addr)
+        {
+            instance.repaired_at = Some(cx.now);
+        }
+    }
+
+    /// Whether the primary is what it should be, as the reference defines it.
+    fn primary_is_sane(&self, cx: &Context) -> bool {
+        self.primary_instance().is_some_and(|primary| {
+            primary.role == Role::Primary
+                && !primary.is_sdown()
+                && primary.link.is_up()
+                && primary
+                    .info_at
+                    .is_some_and(|at| at >= self.config_changed_at && cx.now.since(at) < MAX_PRIMARY_INFO_AGE)
+        })
+    }
+
+    /// Whether a majority of the sentinels, ourselves included, holds the same configuration now.
+    fn is_confirmed(&self, cx: &Context) -> bool {
+        let Some(record) = cx.registry.groups.get(&self.name) else {
+            return false;
+        };
+        let agreeing = self.views.values().filter(|view| {
+            view.told_config.is_some_and(|(epoch, at)| {
+                epoch == record.config_epoch && cx.now.since(at) < CONFIRMATION_LIFETIME
+            })
+        });
+        agreeing.count() + 1 > record.voters() / 2
+    }
+
+    /// Whether it falls to this coordinator to mend things: to the one that installed the configuration, or
+    /// to the first of those that are well when that one is gone or unknown.
+    fn is_responsible(&mut self, cx: &Context) -> bool {
+        let me = &cx.registry.my_id;
+        if let Some(from) = &self.config_from {
+            if from == me {
+                return true;
+            }
+            if self.alive_sentinels(cx).any(|id| id == from) {
+                return false;
+            }
+            self.config_from = None;
+        }
+        self.alive_sentinels(cx).all(|id| id > me)
+    }
+
+    /// Whether what the replica follows is no good: not there, or a former primary. A replica of a replica
+    /// that works is left to the slow rule.
+    fn upstream_is_lost(&self, cx: &Context, instance: &Instance) -> bool {
+        if !instance.info.link_up {
+            return true;
+        }
+        let host = instance.info.primary_host.as_ref();
+        let upstream = host.and_then(|host| Addr::parse(host, instance.info.primary_port));
+        let known =
+            upstream.and_then(|addr| self.find_instance(cx, &addr).and_then(|a| self.instances.get(a)));
+        known.is_some_and(|upstream| upstream.is_sdown() || upstream.role == Role::Primary)
+    }
+}
+
+fn latest(at: crate::time::Instant, other: Option<crate::time::Instant>) -> crate::time::Instant {
+    other.map_or(at, |other| at.max(other))
+}
