@@ -270,6 +270,7 @@ mod tests {
                 group: m(),
                 config_epoch: ConfigEpoch(3),
                 primary: addr("10.0.0.2"),
+                from: SentinelId::new("other").expect("an id"),
             },
             Decision::Vote {
                 group: m(),

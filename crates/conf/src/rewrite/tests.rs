@@ -81,6 +81,7 @@ fn lines_are_replaced_where_they_stand() {
         group: group("a"),
         config_epoch: ConfigEpoch(4),
         primary: addr("10.0.0.2"),
+        from: SentinelId::new("other").expect("an id"),
     };
     check(
         &text,
