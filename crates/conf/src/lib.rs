@@ -36,3 +36,14 @@ pub use rewrite::rewrite;
 pub use source::Source;
 pub use state::{STATE_FILE, StateError, apply_state, render_state};
 pub use yaml::{is_yaml, parse_auto, parse_yaml};
+
+/// The names of all directives that are honoured or kept, such as `port` and `sentinel monitor`: one list for help
+/// texts, and for the test that the example file explains each.
+pub fn directives() -> impl Iterator<Item = String> {
+    let generic = generic::HONOURED.iter().map(|(name, _)| (*name).to_owned());
+    let own = generic::OWN.iter().map(|(name, _)| format!("bellwether {name}"));
+    let sentinel = sentinel::DIRECTIVES
+        .iter()
+        .map(|d| format!("sentinel {}", d.name));
+    generic.chain(["include".to_owned()]).chain(own).chain(sentinel)
+}

@@ -119,20 +119,17 @@ pub(crate) enum Names {
 pub(crate) fn addr(statement: &Statement, word: usize, names: Names) -> Result<Addr, Fault> {
     let text = statement.text(word);
     let refuse = |hint: String| Err(Fault::new(word, "Can't resolve instance hostname.").hint(hint));
-    let host = match Host::parse(text) {
-        Some(Host::Name(_)) if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
+    let host = match (Host::parse(text), names) {
+        (Some(Host::Name(_)), Names::Refused(_)) if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
             return refuse(format!("'{text}' is not a valid IPv4 address"));
         }
-        Some(Host::Name(name)) => match names {
-            Names::Allowed => Host::Name(name),
-            Names::Refused(line) => {
-                return refuse(format!(
-                    "'{text}' is a host name: add the line '{line}', or write its IP address"
-                ));
-            }
-        },
-        Some(host) => host,
-        None => return refuse(format!("'{text}' is neither an IP address nor a host name")),
+        (Some(Host::Name(_)), Names::Refused(line)) => {
+            return refuse(format!(
+                "'{text}' is a host name: add the line '{line}', or write its IP address"
+            ));
+        }
+        (Some(host), _) => host,
+        (None, _) => return refuse(format!("'{text}' is neither an IP address nor a host name")),
     };
     let port = port(statement, word + 1)?;
     Ok(Addr { host, port })
