@@ -288,3 +288,15 @@ fn garbage_gives_a_bounded_report() {
     let problems = bad(&"garbage\n".repeat(5000));
     assert_eq!(problems.len(), 1000);
 }
+
+#[test]
+fn a_report_points_at_the_place() {
+    let text = "\tsentinel monitor ä redis-1 6379 1";
+    let problems = parse(&Source::new("f", text), &[], &mut load_nothing).expect_err("errors");
+    assert_eq!(
+        problems[0].report(),
+        "error: f:1:21: Can't resolve instance hostname.\n  | \tsentinel monitor ä redis-1 6379 1\n  | \
+         \t                   ^\n  = 'redis-1' is a host name: add the line 'sentinel resolve-hostnames yes', or \
+         write its IP address"
+    );
+}
