@@ -1,0 +1,134 @@
+//! `bellwether [server] FILE`: the daemon.
+//!
+//! Owns the order of reading the configuration, leaving the terminal and opening the log, and joins the HTTP
+//! interface to the daemon. What the daemon does is in `bellwether-server`.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context, bail};
+use bellwether_conf::{Config, overrides_from_args};
+use bellwether_http::Metrics;
+use bellwether_server::{Daemon, Detached, Log, Readiness, Start, detach, enter_directory};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    args::ServerArgs,
+    output::{Output, complain},
+    texts,
+};
+
+pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
+    let Some(file) = &args.file else {
+        bail!("a configuration file is needed, because the state is saved in it: bellwether FILE");
+    };
+    // As Sentinel: made absolute before any `dir` counts.
+    let file = std::path::absolute(file).context("the current directory is unknown")?;
+    let Some(config) = configure(&file, &args)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let mut readiness = None;
+    if config.daemon.daemonize {
+        if args.stdin {
+            bail!(
+                "daemonize and directives on standard input exclude each other: the daemon has no standard input"
+            );
+        }
+        // Before the directory changes, because the program is started again with the same arguments.
+        match detach().context("cannot go into the background")? {
+            Detached::Parent(code) => return Ok(code),
+            Detached::Daemon(owed) => readiness = Some(owed),
+        }
+    }
+    enter_directory(&config.daemon)?;
+    let log = Log::start(&config.daemon)?;
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let has_logfile = config.daemon.logfile.is_some();
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(config, file, log, readiness));
+    if let Err(error) = &result
+        && has_logfile
+    {
+        // Standard error, where it goes as well, may be nowhere.
+        error!("{error:#}");
+    }
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Reads the configuration. If it cannot be used, all that is wrong goes to standard error.
+fn configure(file: &Path, args: &ServerArgs) -> anyhow::Result<Option<Config>> {
+    let mut overrides = Vec::new();
+    if args.stdin {
+        overrides.push(texts::read_stdin()?);
+    }
+    overrides.push(overrides_from_args(&args.directives)?);
+    let parsed = texts::parse(file, overrides)?;
+    if parsed.result.is_err() {
+        let out = Output::plain();
+        for diagnostic in parsed.diagnostics() {
+            complain(parsed.explain(diagnostic, out));
+        }
+        complain(format_args!(
+            "bellwether: the configuration in {} cannot be used",
+            file.display()
+        ));
+    }
+    Ok(parsed.result.ok())
+}
+
+async fn serve(
+    config: Config,
+    config_file: PathBuf,
+    log: Log,
+    readiness: Option<Readiness>,
+) -> anyhow::Result<()> {
+    let metrics = Arc::new(Metrics::new().context("metrics")?);
+    // Before the daemon is prepared, which saves an id at the first start: a busy port should leave no traces.
+    let http = match config.daemon.http_bind {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let start = Start {
+        config,
+        config_file,
+        telemetry: Arc::clone(&metrics) as _,
+        log: Some(Arc::new(log)),
+    };
+    let daemon = Daemon::prepare(start).await?;
+    let stop = CancellationToken::new();
+    let http = http.map(|listener| {
+        tokio::spawn(bellwether_http::serve(
+            listener,
+            daemon.handle().clone(),
+            metrics,
+            stop.clone(),
+        ))
+    });
+    if let Some(readiness) = readiness {
+        readiness.tell().context("cannot leave the terminal")?;
+    }
+    let result = daemon.run().await;
+    stop.cancel();
+    if let Some(http) = http
+        && let Err(error) = http.await
+    {
+        error!("the HTTP interface has failed: {error}");
+    }
+    Ok(result?)
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot serve HTTP on {address}"))?;
+    info!("HTTP on {address}");
+    Ok(listener)
+}

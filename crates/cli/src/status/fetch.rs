@@ -1,0 +1,92 @@
+//! Asking: one sentinel for what it knows, then the primaries for the lag that only they know.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
+
+use super::report::{Fields, Group, Replication, Report};
+use crate::connect::{Credentials, HostPort, Limits, connect};
+
+/// A person waits: a sentinel that needs longer is as good as hanging. Generous for 10,000 groups.
+const SENTINEL_LIMITS: Limits = Limits {
+    connect: Duration::from_secs(3),
+    answer: Duration::from_secs(10),
+};
+
+/// The lag is an extra: it is not worth much waiting.
+const PRIMARY_LIMITS: Limits = Limits {
+    connect: Duration::from_millis(500),
+    answer: Duration::from_millis(500),
+};
+
+/// Groups asked about in one write: enough that round trips do not count, few enough that neither side
+/// buffers many megabytes.
+const GROUPS_PER_PIPELINE: usize = 100;
+
+/// Primaries asked at the same time.
+const PRIMARIES_AT_ONCE: usize = 32;
+
+/// Asks the sentinel at `at` for its groups, or for those named in `only` if any are.
+pub(super) async fn fetch(at: &HostPort, credentials: &Credentials, only: &[String]) -> RedisResult<Report> {
+    let mut connection = connect(at, credentials, SENTINEL_LIMITS).await?;
+    let mut primaries: Vec<Fields> = cmd("SENTINEL")
+        .arg("MASTERS")
+        .query_async(&mut connection)
+        .await?;
+    primaries.sort_by(|a, b| a.get("name").cmp(&b.get("name")));
+    if !only.is_empty() {
+        primaries.retain(|primary| primary.get("name").is_some_and(|name| only.contains(name)));
+    }
+    let mut groups = Vec::with_capacity(primaries.len());
+    for chunk in primaries.chunks(GROUPS_PER_PIPELINE) {
+        groups.extend(members(&mut connection, chunk).await?);
+    }
+    Ok(Report {
+        sentinel: at.to_string(),
+        groups,
+    })
+}
+
+async fn members(connection: &mut MultiplexedConnection, primaries: &[Fields]) -> RedisResult<Vec<Group>> {
+    let mut ask = pipe();
+    for name in primaries.iter().filter_map(|primary| primary.get("name")) {
+        ask.cmd("SENTINEL").arg("REPLICAS").arg(name);
+        ask.cmd("SENTINEL").arg("SENTINELS").arg(name);
+    }
+    let answers: Vec<Vec<Fields>> = ask.query_async(connection).await?;
+    let groups = primaries
+        .iter()
+        .zip(answers.chunks(2))
+        .filter_map(|(primary, answer)| match answer {
+            [replicas, sentinels] => Some(Group::new(primary, replicas, sentinels)),
+            _ => None,
+        });
+    Ok(groups.collect())
+}
+
+/// Adds what the primaries say, where they can be asked without a password. That they cannot is normal, so
+/// failures leave the fields empty.
+pub(super) async fn add_true_lag(report: &mut Report) {
+    stream::iter(&mut report.groups)
+        .for_each_concurrent(PRIMARIES_AT_ONCE, async |group| {
+            let Some(at) = group
+                .primary()
+                .filter(|primary| !primary.down)
+                .map(|primary| primary.at())
+            else {
+                return;
+            };
+            if let Ok(info) = replication(&at).await
+                && let Some(replication) = Replication::parse(&info)
+            {
+                replication.apply(group);
+            }
+        })
+        .await;
+}
+
+async fn replication(at: &HostPort) -> RedisResult<String> {
+    let mut connection = connect(at, &Credentials::default(), PRIMARY_LIMITS).await?;
+    cmd("INFO").arg("replication").query_async(&mut connection).await
+}
