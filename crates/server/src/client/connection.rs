@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use bellwether_resp::{Encoder, Request, RequestDecoder, RequestError};
 use bytes::{Buf as _, BytesMut};
+use futures_util::FutureExt as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use super::Client;
@@ -125,11 +127,13 @@ impl Connection {
     fn read(&mut self) -> Result<(), End> {
         self.input.reserve(self.read_bytes);
         let room = self.input.capacity() - self.input.len();
-        let count = match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => return Err(End::Left),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(End::Io(error)),
+        // Polled once rather than tried: after a read that did not fill the buffer the runtime then knows that the
+        // socket is drained, which saves the next read that would only say so.
+        let count = match self.stream.read_buf(&mut self.input).now_or_never() {
+            None => return Ok(()),
+            Some(Ok(0)) => return Err(End::Left),
+            Some(Ok(count)) => count,
+            Some(Err(error)) => return Err(End::Io(error)),
         };
         self.read_bytes = match count {
             _ if count == room => (self.read_bytes * 2).min(MAX_READ_BYTES),
@@ -148,10 +152,13 @@ impl Connection {
 
     /// Runs all complete requests, in order.
     async fn run_requests(&mut self) -> Result<(), End> {
+        // Replies are mostly as long as their requests: one allocation for a batch, not several that grow.
+        self.output.reserve(self.input.len().min(WRITE_AT_BYTES));
+        let mut started = Instant::now();
         while !self.session.closing {
             self.decoder.set_authenticated(self.session.authenticated);
             match self.decoder.decode(&mut self.input) {
-                Ok(Some(request)) => self.run_request(&request).await?,
+                Ok(Some(request)) => started = self.run_request(&request, started).await?,
                 Ok(None) => break,
                 Err(error) => self.refuse(error),
             }
@@ -167,20 +174,18 @@ impl Connection {
         Ok(())
     }
 
-    async fn run_request(&mut self, request: &Request) -> Result<(), End> {
-        let started = Instant::now();
+    /// Runs one request that came, or was reached, at `started`. Gives when it was answered.
+    async fn run_request(&mut self, request: &Request, started: Instant) -> Result<Instant, End> {
         match self.session.run(request, &mut self.output) {
             Flow::Done => {}
             Flow::Ask(question) => self.ask(request, question).await?,
         }
+        let now = Instant::now();
         if let Some(name) = self.session.current {
-            self.session
-                .server
-                .context
-                .telemetry
-                .command(name, started.elapsed());
+            let took = now.saturating_duration_since(started);
+            self.session.server.context.telemetry.command(name, took);
         }
-        Ok(())
+        Ok(now)
     }
 
     /// Asks the driver and writes its answer. What was answered before goes out first, since this may take as long
