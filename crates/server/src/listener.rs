@@ -190,7 +190,7 @@ pub async fn serve(listeners: Vec<TcpListener>, context: Context, stop: Cancella
             () = stop.cancelled() => break,
             _ = sweep.tick() => {
                 server.stats.sample(server.now_ms());
-                close_idle(&server);
+                close_idle(&server, server.now_ms());
             }
         }
     }
@@ -248,10 +248,7 @@ fn welcome(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) -> Option<
         let _ = stream.try_write(text.as_bytes());
         None
     };
-    if limits.protected_mode
-        && !server.context.access.needs_password()
-        && !peer.ip().to_canonical().is_loopback()
-    {
+    if limits.protected_mode && !server.context.access.needs_password() && is_stranger(peer) {
         server.stats.rejected.add(1);
         return turn_away("protected-mode", PROTECTED);
     }
@@ -291,8 +288,7 @@ fn set_options(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()
 }
 
 /// Closes the connections that stay silent, unauthenticated or unread for too long.
-fn close_idle(server: &Server) {
-    let now_ms = server.now_ms();
+fn close_idle(server: &Server, now_ms: u64) {
     let idle_limit_ms = server.context.limits.idle_timeout.map(whole_millis);
     for client in server.clients.snapshot() {
         let age = |since_ms: u64| now_ms.saturating_sub(since_ms);
@@ -316,6 +312,12 @@ fn close_idle(server: &Server) {
     }
 }
 
+/// Whether a client comes from elsewhere than this machine.
+fn is_stranger(peer: SocketAddr) -> bool {
+    // A socket for both families shows IPv4 clients as IPv6 addresses.
+    !peer.ip().to_canonical().is_loopback()
+}
+
 /// Whether an error of `accept` is about the connection that was to be accepted, not about us.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -328,3 +330,84 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 const PROTECTED: &str = "-DENIED Running in protected mode because protected mode is enabled and no password is set \
     for the default user. Only connections from the loopback interface are accepted. To accept others, set a password \
     with requirepass, or turn the protection off with protected-mode no if no stranger can reach this port.\r\n";
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::Secret;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::telemetry::NoTelemetry;
+
+    fn server(password: Option<&str>, limits: Limits) -> Server {
+        let (handle, _) = Handle::new(Clock::start(), CancellationToken::new());
+        Server::new(Context {
+            handle,
+            hub: Hub::new(),
+            access: Access::new(password.map(Secret::new)),
+            limits,
+            identity: Identity::default(),
+            telemetry: Arc::new(NoTelemetry),
+        })
+    }
+
+    fn client(server: &Server) -> Arc<Client> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        let client = Arc::new(Client::new(server.clients.next_id(), addr, addr, 3, 1));
+        assert!(server.clients.enter(&client, 10));
+        client
+    }
+
+    #[test]
+    fn who_does_not_authenticate_in_time_is_closed() {
+        let server = server(Some("secret"), Limits::default());
+        let (stranger, friend) = (client(&server), client(&server));
+        friend.authenticated.store(true, Ordering::Relaxed);
+        close_idle(&server, AUTHENTICATION_LIMIT_MS);
+        assert!(!stranger.is_closing());
+        close_idle(&server, AUTHENTICATION_LIMIT_MS + 1);
+        assert!(stranger.is_closing() && !friend.is_closing());
+    }
+
+    #[test]
+    fn who_does_not_read_replies_is_closed() {
+        let server = server(None, Limits::default());
+        let (deaf, normal) = (client(&server), client(&server));
+        for client in [&deaf, &normal] {
+            client.authenticated.store(true, Ordering::Relaxed);
+        }
+        deaf.stalled_ms.store(1_000, Ordering::Relaxed);
+        close_idle(&server, STALL_LIMIT_MS + 999);
+        assert!(!deaf.is_closing());
+        close_idle(&server, STALL_LIMIT_MS + 1_000);
+        assert!(deaf.is_closing() && !normal.is_closing());
+    }
+
+    #[test]
+    fn all_buffers_together_are_bounded() {
+        let server = server(None, Limits::default());
+        assert!(server.account(0, MAX_BUFFERED_BYTES));
+        assert!(!server.account(0, 1));
+        // Who was refused gives back what was asked for.
+        assert!(server.account(1, 0));
+        assert!(server.account(MAX_BUFFERED_BYTES, 10));
+        assert!(server.account(0, MAX_BUFFERED_BYTES - 10));
+    }
+
+    #[test]
+    fn warnings_that_clients_provoke_are_rare() {
+        let server = server(None, Limits::default());
+        assert!(server.may_warn());
+        assert!(!server.may_warn());
+    }
+
+    #[test]
+    fn strangers_are_told_from_locals_in_both_families() {
+        for local in ["127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(!is_stranger(local.parse().unwrap()), "{local}");
+        }
+        for stranger in ["10.0.0.1:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(is_stranger(stranger.parse().unwrap()), "{stranger}");
+        }
+    }
+}
