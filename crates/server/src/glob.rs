@@ -8,7 +8,7 @@ pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     walk(pattern, text, false)
 }
 
-/// As [`matches`], without regard to ASCII case.
+/// As [`matches()`], without regard to ASCII case.
 pub(crate) fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     walk(pattern, text, true)
 }

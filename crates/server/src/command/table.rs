@@ -86,7 +86,11 @@ pub(crate) static COMMANDS: &[Command] = &[
         "psubscribe",
         -2,
         SUBSCRIBING,
-        pub_sub("<pattern> ...", "Listens to the events that match.", "2.0.0"),
+        pub_sub(
+            "<pattern> [<pattern> ...]",
+            "Listens to the events that match.",
+            "2.0.0",
+        ),
     )
     .run(pubsub::psubscribe),
     Command::new(
@@ -160,7 +164,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         "subscribe",
         -2,
         SUBSCRIBING,
-        pub_sub("<channel> ...", "Listens to events.", "2.0.0"),
+        pub_sub("<channel> [<channel> ...]", "Listens to events.", "2.0.0"),
     )
     .run(pubsub::subscribe),
     Command::new(
