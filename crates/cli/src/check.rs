@@ -8,7 +8,7 @@ use bellwether_conf::{Diagnostic, Severity};
 
 use crate::{
     args::CheckArgs,
-    output::{Output, Style},
+    output::{Output, Style, plural},
     texts,
 };
 
@@ -57,8 +57,4 @@ fn summary(diagnostics: &[Diagnostic]) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, noun)| format!(", {}", plural(*count, noun)))
         .collect()
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

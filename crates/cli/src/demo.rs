@@ -65,19 +65,23 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         interrupted = interruption() => { interrupted?; None }
     };
     stage.stop_all().await;
+    let ending = conclude(&mut stage, played);
+    // Whatever went wrong, printing included: nothing stays behind.
+    stage.clear()?;
+    ending
+}
+
+/// Prints what there is to say about the end. `None` is an interruption.
+fn conclude(stage: &mut Stage, played: Option<anyhow::Result<Ending>>) -> anyhow::Result<ExitCode> {
     let Some(played) = played else {
-        stage.clear()?;
-        out.line("\ninterrupted; everything is stopped")?;
+        stage.tell.out.line("\ninterrupted; everything is stopped")?;
         return Ok(ExitCode::from(INTERRUPTED));
     };
-    if !matches!(played, Ok(Ending::AsItShould)) {
-        stage.show_logs()?;
+    if matches!(played, Ok(Ending::AsItShould)) {
+        return Ok(ExitCode::SUCCESS);
     }
-    stage.clear()?;
-    Ok(match played? {
-        Ending::AsItShould => ExitCode::SUCCESS,
-        Ending::Otherwise => ExitCode::FAILURE,
-    })
+    stage.show_logs()?;
+    played.map(|_| ExitCode::FAILURE)
 }
 
 /// Waits for a person or a supervisor that wants an end.

@@ -70,6 +70,11 @@ impl Output {
     }
 }
 
+/// A count with its noun.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Writes one line to standard error. That it cannot be written has nowhere to be told.
 pub(crate) fn complain(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");

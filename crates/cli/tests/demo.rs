@@ -75,3 +75,21 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "files are left");
     assert_eq!(alive(&started), Vec::<&str>::new());
 }
+
+#[test]
+fn coordinators_that_do_not_run_end_the_demo_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = bellwether();
+    demo.args(["demo", "--stand-in", "--coordinator-binary", "/bin/false"])
+        .env("TMPDIR", dir.path());
+    let output = demo.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("c1 has ended"), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("last lines of server-"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "files are left");
+    assert_eq!(alive(&stdout(&output)), Vec::<&str>::new());
+}

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     connect::HostPort,
-    output::{Output, Style},
+    output::{Output, Style, plural},
 };
 
 /// One thing that had to be so.
@@ -53,11 +53,9 @@ pub(super) async fn roles(servers: &[Server], expected: &HostPort) -> Check {
         };
         problems.extend(problem.map(|problem| format!("{} {problem}", server.at)));
     }
+    let followers = plural(servers.len().saturating_sub(1), "replica");
     Check::new(
-        format!(
-            "one primary, {expected}; the other {} follow it",
-            servers.len().saturating_sub(1)
-        ),
+        format!("one primary, {expected}; in sync with it: {followers}"),
         problems,
     )
 }
@@ -74,7 +72,7 @@ pub(super) async fn addresses(coordinators: &[Coordinator], expected: &HostPort)
         problems.extend(problem);
     }
     Check::new(
-        format!("all {} coordinators name it", coordinators.len()),
+        format!("it is named by {}", plural(coordinators.len(), "coordinator")),
         problems,
     )
 }

@@ -1,6 +1,7 @@
 //! What the coordinators publish, stamped when it arrives here.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -77,8 +78,8 @@ impl Events {
             .collect()
     }
 
-    /// How many of the first `coordinators` published `name` after `start`.
-    pub(super) fn publishers(&self, name: &str, start: Instant) -> std::collections::BTreeSet<usize> {
+    /// Those coordinators that published `name` after `start`.
+    pub(super) fn publishers(&self, name: &str, start: Instant) -> BTreeSet<usize> {
         let seen = lock(&self.seen);
         seen.iter()
             .filter(|event| event.at >= start && event.name == name)

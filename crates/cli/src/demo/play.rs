@@ -18,7 +18,10 @@ use super::{
     wait::{Pending, until},
     writer::Writer,
 };
-use crate::{connect::HostPort, output::Style};
+use crate::{
+    connect::HostPort,
+    output::{Style, plural},
+};
 
 /// Until everything runs and knows each other. A Redis Sentinel needs some 12 s, since it asks for INFO each 10 s.
 const START_LIMIT: Duration = Duration::from_secs(40);
@@ -94,11 +97,9 @@ fn announce(stage: &Stage) -> anyhow::Result<()> {
         .map(|name| format!(" ({name})"))
         .unwrap_or_default();
     let heading = format!(
-        "{} {}{with}, 1 primary, {} {}: {program}",
-        options.coordinators,
-        plural(options.coordinators, "coordinator"),
-        options.replicas,
-        plural(options.replicas, "replica"),
+        "{}{with}, 1 primary, {}: {program}",
+        plural(options.coordinators.into(), "coordinator"),
+        plural(options.replicas.into(), "replica"),
     );
     tell.out.line(tell.out.paint(Style::Bold, heading))?;
     if matches!(program, super::server::Program::StandIn) && !options.stand_in {
@@ -111,16 +112,23 @@ fn announce(stage: &Stage) -> anyhow::Result<()> {
 
 async fn start_servers(stage: &mut Stage) -> anyhow::Result<()> {
     let ports = ports::free(usize::from(stage.options.replicas) + 1)?;
-    let dir = stage.dir.path();
-    let primary = ports[0];
+    let (dir, primary) = (stage.dir.path(), ports[0]);
     for port in ports {
         let follows = (port != primary).then_some(primary);
         stage
             .servers
             .push(Server::start(&stage.program, port, follows, dir)?);
+        if follows.is_none() {
+            // Its replicas would look for it again after a second only.
+            let servers = &mut stage.servers;
+            until(stage.tell, "starting the primary", START_LIMIT, async || {
+                all_in_sync(servers, 0).await
+            })
+            .await?;
+        }
     }
     let servers = &mut stage.servers;
-    until(stage.tell, "starting the servers", START_LIMIT, async || {
+    until(stage.tell, "starting the replicas", START_LIMIT, async || {
         all_in_sync(servers, 0).await
     })
     .await?;
@@ -355,12 +363,4 @@ fn verdict(stage: &Stage, total_ms: u128) -> anyhow::Result<()> {
         .out
         .line(format_args!("\n{}", stage.tell.out.paint(Style::Bold, text)))?;
     Ok(())
-}
-
-fn plural(count: u8, noun: &str) -> String {
-    if count == 1 {
-        noun.to_owned()
-    } else {
-        format!("{noun}s")
-    }
 }

@@ -1,0 +1,127 @@
+//! The daemon as the operating system sees it: arguments, signals, exit codes, files.
+
+mod support;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use support::{Running, ask, bellwether, ports, run, stderr, until, write};
+
+const MONITOR: &str = "bind 127.0.0.1\nsentinel monitor cache 127.0.0.1 1 2\n";
+
+fn pong(port: u16) -> Result<(), String> {
+    ask::<String>(port, &["PING"]).map(drop)
+}
+
+fn terminate(mut child: Child) -> Option<i32> {
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    until("the daemon ends", || {
+        child.try_wait().unwrap().ok_or_else(|| "it runs".to_owned())
+    })
+    .code()
+}
+
+#[test]
+fn it_serves_resp_and_http_until_sigterm() {
+    let [port, http] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("port {port}\nbellwether http-bind 127.0.0.1:{http}\n{MONITOR}");
+    let file = write(dir.path(), "s.conf", &text);
+    let daemon = bellwether().arg(&file).stdout(Stdio::null()).spawn().unwrap();
+    until("the daemon answers", || pong(port));
+    let (host, primary): (String, u16) =
+        ask(port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "cache"]).unwrap();
+    assert_eq!((host.as_str(), primary), ("127.0.0.1", 1));
+
+    let mut client = TcpStream::connect(("127.0.0.1", http)).unwrap();
+    client
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let id: String = ask(port, &["SENTINEL", "MYID"]).unwrap();
+    assert_eq!(terminate(daemon), Some(0));
+    assert!(
+        fs::read_to_string(&file)
+            .unwrap()
+            .contains(&format!("sentinel myid {id}"))
+    );
+}
+
+#[test]
+fn directives_come_from_arguments_and_standard_input() {
+    let [unused, port] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "s.conf", &format!("port {unused}\n{MONITOR}"));
+    let mut daemon = bellwether();
+    daemon.args(["server", &file, "--port", &port.to_string(), "-"]);
+    let mut daemon = daemon
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    daemon
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"sentinel monitor other 127.0.0.1 2 1\n")
+        .unwrap();
+    let daemon = Running(daemon);
+    until("the daemon answers", || pong(port));
+    assert!(ask::<(String, u16)>(port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "other"]).is_ok());
+    drop(daemon);
+}
+
+#[test]
+fn a_busy_port_is_named_and_leaves_no_traces() {
+    let [port] = ports();
+    let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("port {port}\n{MONITOR}");
+    let file = write(dir.path(), "s.conf", &text);
+    let output = run(&[&file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&port.to_string()), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+#[test]
+fn in_the_background_it_serves_before_the_first_process_ends() {
+    let [port] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let (pidfile, logfile) = (dir.path().join("pid"), dir.path().join("log"));
+    let text = format!(
+        "port {port}\ndaemonize yes\npidfile {}\nlogfile {}\n{MONITOR}",
+        pidfile.display(),
+        logfile.display()
+    );
+    let output = run(&[&write(dir.path(), "s.conf", &text)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let answer = pong(port);
+    let pid = until("the pid file is written", || {
+        let text = fs::read_to_string(&pidfile).map_err(|error| error.to_string())?;
+        text.trim().parse().ok().and_then(Pid::from_raw).ok_or(text)
+    });
+    kill_process(pid, Signal::TERM).unwrap();
+    until("the daemon ends", || {
+        if test_kill_process(pid).is_err() {
+            Ok(())
+        } else {
+            Err("it runs".to_owned())
+        }
+    });
+    assert_eq!(answer, Ok(()));
+    assert!(!pidfile.exists());
+    assert!(
+        fs::read_to_string(&logfile)
+            .unwrap()
+            .contains("+monitor master cache")
+    );
+}
