@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bellwether_conf::{Config, overrides_from_args};
 use bellwether_http::Metrics;
 use bellwether_server::{Daemon, Detached, Log, Readiness, Start, detach, enter_directory};
@@ -70,7 +70,8 @@ fn configure(file: &Path, args: &ServerArgs) -> anyhow::Result<Option<Config>> {
         overrides.push(texts::read_stdin()?);
     }
     overrides.push(overrides_from_args(&args.directives)?);
-    let parsed = texts::parse(file, overrides)?;
+    let parsed =
+        texts::parse(file, overrides).map_err(|error| hint_at_commands(error, args.file.as_deref()))?;
     if parsed.result.is_err() {
         let out = Output::plain();
         for diagnostic in parsed.diagnostics() {
@@ -82,6 +83,16 @@ fn configure(file: &Path, args: &ServerArgs) -> anyhow::Result<Option<Config>> {
         ));
     }
     Ok(parsed.result.ok())
+}
+
+/// A single word that is no file may well be a command with a slip in it.
+fn hint_at_commands(error: anyhow::Error, given: Option<&Path>) -> anyhow::Error {
+    let is_word = given.is_some_and(|file| file.extension().is_none() && file.components().count() == 1);
+    if is_word {
+        anyhow!("{error:#}; if a command was meant, see bellwether --help")
+    } else {
+        error
+    }
 }
 
 async fn serve(

@@ -100,6 +100,12 @@ fn a_file_must_be_there() {
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains("/no/such.conf"), "{}", stderr(&output));
     }
+    let output = run(&["statsu"]);
+    assert!(
+        stderr(&output).contains("bellwether --help"),
+        "{}",
+        stderr(&output)
+    );
     let output = run(&["server"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
