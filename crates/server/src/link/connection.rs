@@ -7,13 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bellwether_core::{Command, Input, LinkId, LinkKind, RequestId};
-use bellwether_resp::Value;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{debug, info};
 
 use super::pubsub::PubSub;
-use super::replies::{Meaning, Replies, ReplyError};
+use super::replies::{Meaning, Replies, ReplyError, greeting_refusal};
 use super::socket::{Socket, SocketError};
 use super::{Batch, CONNECT_TIMEOUT, Context, GREETING_TIMEOUT, wire};
 
@@ -122,21 +121,22 @@ impl Connection<'_> {
             let credentials = self.context.settings.peer_credentials.as_ref();
             let missing = wire::greeting(self.socket.output(), credentials, &name);
             for _ in 0..missing {
-                let value = self.socket.next().await?;
-                self.note_refusal(&value);
+                if let Some(refusal) = greeting_refusal(&self.socket.next().await?) {
+                    self.told(&refusal);
+                }
             }
             return Ok(());
         };
         let credentials = credentials.as_ref();
         wire::hello(self.socket.output(), credentials, &name);
         let answer = self.socket.next().await?;
-        if !matches!(answer, Value::Error(_)) {
+        let Some(refusal) = greeting_refusal(&answer) else {
             self.subscribe()?;
             return Ok(());
-        }
+        };
         // An older server, one with HELLO renamed away, or a wrong password. The words of RESP2 bring as much
         // as can be had, and a subscription then needs a connection of its own.
-        debug!(to = %self.to, "no RESP3: {}", super::replies::describe(&answer));
+        debug!(to = %self.to, "no RESP3: {refusal}");
         for _ in 0..wire::greeting(self.socket.output(), credentials, &name) {
             self.replies.await_greeting();
         }
@@ -222,12 +222,6 @@ impl Connection<'_> {
         match self.context.report(self.context.clock.now(), input).await {
             true => Ok(()),
             false => Err(LinkError::Driver),
-        }
-    }
-
-    fn note_refusal(&mut self, value: &Value) {
-        if let Value::Error(_) = value {
-            self.told(&super::replies::describe(value));
         }
     }
 

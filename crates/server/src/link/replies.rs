@@ -123,7 +123,7 @@ impl Replies {
         }
         let mut first = self.awaited.pop_front().ok_or(ReplyError::Unasked)?;
         Ok(match &mut first {
-            Awaited::Greeting => match error_text(&value) {
+            Awaited::Greeting => match greeting_refusal(&value) {
                 Some(text) => Meaning::GreetingRefused(text),
                 None => Meaning::Nothing,
             },
@@ -250,6 +250,14 @@ fn error_text(value: &Value) -> Option<String> {
         Value::Error(text) => Some(cut(text)),
         _ => None,
     }
+}
+
+/// Why part of a greeting was refused, without what the server quotes: one that does not know a command
+/// repeats its words, and here the password is one of them.
+pub(super) fn greeting_refusal(value: &Value) -> Option<String> {
+    let text = error_text(value)?;
+    let unquoted = text.split(['\'', '`', '"']).next().unwrap_or_default();
+    Some(unquoted.trim_end().to_owned())
 }
 
 /// A value in a few words, for people.

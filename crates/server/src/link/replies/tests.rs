@@ -216,3 +216,22 @@ fn a_servers_words_cannot_break_the_log() {
     assert_eq!(cut(&long).len(), MAX_TEXT_LEN);
     assert_eq!(cut(b"a\nb\x1b[31m"), "a b [31m");
 }
+
+#[test]
+fn a_password_that_the_server_repeats_is_not_repeated_here() {
+    for text in [
+        "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 's3cret'",
+        "ERR unknown command `AUTH`, with args beginning with: `s3cret`, ",
+    ] {
+        let mut replies = Replies::default();
+        replies.await_greeting();
+        let refused = Meaning::GreetingRefused("ERR unknown command".into());
+        assert_eq!(replies.take(Value::error(text)), Ok(refused));
+    }
+    let wrong = Value::error("WRONGPASS invalid username-password pair");
+    assert_eq!(
+        greeting_refusal(&wrong).as_deref(),
+        Some("WRONGPASS invalid username-password pair")
+    );
+    assert_eq!(greeting_refusal(&Value::simple("OK")), None);
+}
