@@ -4,6 +4,7 @@
 //! others: ports are bound and our id is on disk before the first connection is made.
 
 mod bind;
+mod files;
 mod random;
 
 use std::fmt;
@@ -178,6 +179,7 @@ impl Daemon {
             telemetry,
             log,
         } = start;
+        files::raise_limit(config.daemon.maxclients);
         let store = open_store(&mut config, config_file.clone())?;
         let listeners = bind::listen(&config.daemon).await?;
         let is_new = config.my_id.is_none();

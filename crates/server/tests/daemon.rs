@@ -5,11 +5,12 @@ use std::io;
 use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bellwether_conf::{Config, Source, parse};
 use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -57,16 +58,7 @@ impl Place {
         let daemon = self.prepare().await.expect("it starts");
         let handle = daemon.handle().clone();
         let running = tokio::spawn(daemon.run());
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))
-            .await
-            .expect("it listens");
-        stream.write_all(b"PING\r\n").await.expect("sent");
-        let mut answer = [0; 7];
-        timeout(PATIENCE, stream.read_exact(&mut answer))
-            .await
-            .expect("in time")
-            .expect("an answer");
-        assert_eq!(&answer, b"+PONG\r\n");
+        assert_eq!(order(self.port, "PING").await, "+PONG");
         handle.shutdown();
         let ended = timeout(PATIENCE, running).await.expect("it stops in time");
         ended.expect("no panic").expect("an orderly end");
@@ -81,11 +73,35 @@ impl Place {
     }
 }
 
+/// One command and the first line of its answer.
+async fn order(port: u16, line: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+    stream
+        .write_all(format!("{line}\r\n").as_bytes())
+        .await
+        .expect("sent");
+    let mut answer = String::new();
+    let mut stream = BufReader::new(stream);
+    let reading = stream.read_line(&mut answer);
+    timeout(PATIENCE, reading)
+        .await
+        .expect("in time")
+        .expect("an answer");
+    answer.trim_end().to_owned()
+}
+
+/// A port below the range from which the kernel takes ports for outgoing connections. Tests that run at the
+/// same time, in this process or another, begin at different places.
 fn free_port() -> u16 {
-    let start = 15_000 + std::process::id() * 23 % 15_000;
-    let free = |port: &u16| StdListener::bind(("127.0.0.1", *port)).is_ok();
-    let ports = (start..31_000).map(|port| u16::try_from(port).expect("below 31,000"));
-    ports.into_iter().find(free).expect("a free port")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 15_000 + (std::process::id() * 23 + step) % 15_000;
+        let port = u16::try_from(port).expect("below 30,000");
+        if StdListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn read(path: &Path) -> Config {
@@ -160,4 +176,54 @@ async fn an_id_that_cannot_be_saved_stops_the_start() {
     };
     let error = Daemon::prepare(start).await.expect_err("no such file");
     assert!(matches!(error, DaemonError::NotWritable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_saved_is_refused_until_it_can() {
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir(&state).expect("a directory");
+    place.write(&format!("bellwether state-dir {}\n", state.display()));
+    let daemon = place.prepare().await.expect("it starts");
+    let handle = daemon.handle().clone();
+    let running = tokio::spawn(daemon.run());
+    assert_eq!(order(place.port, "SENTINEL FLUSHCONFIG").await, "+OK");
+    fs::remove_dir_all(&state).expect("the disk goes");
+    let refused = order(place.port, "SENTINEL FLUSHCONFIG").await;
+    assert!(refused.starts_with("-ERR"), "{refused}");
+    fs::create_dir(&state).expect("the disk comes back");
+    let saved = async {
+        while order(place.port, "SENTINEL FLUSHCONFIG").await != "+OK" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, saved).await.expect("it is saved again");
+    assert!(place.saved().is_file());
+    handle.shutdown();
+    let ended = timeout(PATIENCE, running).await.expect("it stops in time");
+    ended.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_group_is_monitored_across_a_restart() {
+    let place = Place::new();
+    place.write("");
+    let start = async || {
+        let daemon = place.prepare().await.expect("it starts");
+        let handle = daemon.handle().clone();
+        (handle, tokio::spawn(daemon.run()))
+    };
+    let (handle, running) = start().await;
+    // Nobody listens there; that is no reason not to watch it.
+    assert_eq!(order(place.port, "SENTINEL MONITOR m 127.0.0.1 1 2").await, "+OK");
+    assert_eq!(handle.addresses().len(), 1);
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
+    let (handle, running) = start().await;
+    assert_eq!(
+        order(place.port, "SENTINEL GET-MASTER-ADDR-BY-NAME m").await,
+        "*2"
+    );
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
 }
