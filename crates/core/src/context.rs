@@ -7,7 +7,6 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::addr::{Addr, Host, HostName};
 use crate::agreement::Agreement;
-use crate::coordinator::Settings;
 use crate::decision::Decision;
 use crate::effect::{Command, Credentials, Effect, LinkKind};
 use crate::event::{Event, EventKind, MAX_PAYLOAD_LEN};
@@ -19,6 +18,7 @@ use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::registry::{GroupOptions, Registry};
 use crate::request::Answer;
+use crate::settings::Settings;
 use crate::tilt::Tilt;
 use crate::time::Instant;
 

@@ -16,26 +16,12 @@ use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
 use crate::input::{Input, Pong, Reply};
 use crate::registry::Registry;
 use crate::request::Request;
+use crate::settings::Settings;
 use crate::time::{Instant, whole_millis};
 
 /// How often a turn looks again at groups that its own decisions have touched. Each look moves a failover one
 /// step, and a failover has six.
 const MAX_ROUNDS: usize = 16;
-
-/// What a coordinator is told at its start and never changes by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The host that peers are told; `None` for our own address on each link.
-    pub announce_ip: Option<String>,
-    /// The port that peers are told.
-    pub announce_port: u16,
-    /// Whether host names are accepted where addresses are.
-    pub resolve_hostnames: bool,
-    /// Whether host names are shown instead of the addresses behind them.
-    pub announce_hostnames: bool,
-    /// The seed of all randomness.
-    pub seed: u64,
-}
 
 /// The deciding part of one daemon. It has no clock, socket or file: the caller drives it.
 ///

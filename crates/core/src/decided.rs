@@ -173,28 +173,6 @@ fn relocate(cx: &mut Context, id: &SentinelId, addr: &Addr) {
     cx.peers.insert(id.clone(), peer);
 }
 
-impl Decision {
-    /// The group that it is about.
-    pub(crate) const fn group(&self) -> Option<&GroupName> {
-        match self {
-            Self::Monitor { group, .. }
-            | Self::Remove { group }
-            | Self::Set { group, .. }
-            | Self::ReplicaSeen { group, .. }
-            | Self::ReplicaForgotten { group, .. }
-            | Self::SentinelSeen { group, .. }
-            | Self::SentinelForgotten { group, .. }
-            | Self::Reset { group }
-            | Self::Vote { group, .. }
-            | Self::FailoverBegun { group, .. }
-            | Self::CandidateChosen { group, .. }
-            | Self::Switch { group, .. }
-            | Self::FailoverEnded { group, .. } => Some(group),
-            Self::AdvanceEpoch { .. } => None,
-        }
-    }
-}
-
 impl Group {
     fn take_note(&mut self, cx: &mut Context, decision: &Decision, origin: Option<ClientToken>) {
         match decision {

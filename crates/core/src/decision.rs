@@ -117,6 +117,26 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// The group that it is about.
+    pub(crate) const fn group(&self) -> Option<&GroupName> {
+        match self {
+            Self::Monitor { group, .. }
+            | Self::Remove { group }
+            | Self::Set { group, .. }
+            | Self::ReplicaSeen { group, .. }
+            | Self::ReplicaForgotten { group, .. }
+            | Self::SentinelSeen { group, .. }
+            | Self::SentinelForgotten { group, .. }
+            | Self::Reset { group }
+            | Self::Vote { group, .. }
+            | Self::FailoverBegun { group, .. }
+            | Self::CandidateChosen { group, .. }
+            | Self::Switch { group, .. }
+            | Self::FailoverEnded { group, .. } => Some(group),
+            Self::AdvanceEpoch { .. } => None,
+        }
+    }
+
     /// Whether clients may be told another address from now on.
     pub(crate) const fn changes_addresses(&self) -> bool {
         matches!(

@@ -33,12 +33,13 @@ mod quorum;
 mod registry;
 mod repair;
 mod request;
+mod settings;
 mod tilt;
 mod time;
 
 pub use addr::{Addr, Host, HostName};
 pub use agreement::{Agreement, Decided, Standing, Vote};
-pub use coordinator::{Coordinator, Settings};
+pub use coordinator::Coordinator;
 pub use decision::{Decision, GroupChange};
 pub use effect::{AddressBook, Command, Credentials, Effect, LinkKind, wire_addr};
 pub use event::{Event, EventKind, Level, MAX_PAYLOAD_LEN};
@@ -51,4 +52,5 @@ pub use registry::{
     LastVote, MAX_HISTORY, MAX_REPLICAS, MAX_SENTINELS, Registry, Secret,
 };
 pub use request::{Answer, Listing, Refusal, Request};
+pub use settings::Settings;
 pub use time::{Instant, whole_millis};
