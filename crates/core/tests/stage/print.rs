@@ -1,0 +1,173 @@
+//! Effects as text.
+
+use bellwether_core::{Answer, Command, Effect, Level};
+
+use super::{Stage, Target};
+
+impl Stage {
+    pub(super) fn print(&mut self, effect: &Effect) {
+        let text = match effect {
+            Effect::Connect { to, kind, .. } => {
+                if !self.shown.contains("connect") {
+                    return;
+                }
+                let name = self.name_of(*to);
+                let password = format!("{kind:?}").contains("password");
+                format!(
+                    "connect {name}{}",
+                    if password { ", with a password" } else { "" }
+                )
+            }
+            Effect::Disconnect { link } => format!("disconnect {}", self.link_name(*link)),
+            Effect::Send { link, batch } => {
+                let shown: Vec<String> = batch
+                    .iter()
+                    .filter_map(|(_, command)| self.wording(command))
+                    .collect();
+                if shown.is_empty() {
+                    return;
+                }
+                format!("{} < {}", self.link_name(*link), shown.join("; "))
+            }
+            Effect::Resolve { name } => format!("resolve {}", name.as_str()),
+            Effect::Persist { seq } => {
+                if !self.shown.contains("persist") {
+                    return;
+                }
+                format!("persist {}", seq.0)
+            }
+            Effect::Event(event) => {
+                if event.kind.level() == Level::Debug
+                    && event.kind.name() != "-odd-input"
+                    && !self.shown.contains("links")
+                {
+                    return;
+                }
+                match &event.reason {
+                    Some(reason) if self.shown.contains("reasons") => format!("{event} ({reason})"),
+                    _ => event.to_string(),
+                }
+            }
+            Effect::Answer { answer, .. } => format!("= {}", answered(answer)),
+            Effect::Addresses(book) => {
+                let book: Vec<_> = book
+                    .iter()
+                    .map(|(name, (host, port))| format!("{name}={host}:{port}"))
+                    .collect();
+                format!("addresses {}", book.join(" "))
+            }
+            Effect::FailoverEnded { group, receipt } => {
+                let passed: Vec<_> = receipt
+                    .passed_over
+                    .iter()
+                    .map(|(addr, why)| format!(", {addr}: {why}"))
+                    .collect();
+                let voters: Vec<_> = receipt.voters.iter().map(ToString::to_string).collect();
+                let (outcome, epoch) = (receipt.outcome.label(), receipt.epoch);
+                format!(
+                    "receipt {group} {outcome}, epoch {epoch}, voters [{}]{}",
+                    voters.join(" "),
+                    passed.concat()
+                )
+            }
+        };
+        self.say(text.trim_end());
+    }
+
+    /// A command in words, unless it is hidden.
+    fn wording(&self, command: &Command) -> Option<String> {
+        let (kind, text) = match command {
+            Command::Ping => ("ping", "ping".to_owned()),
+            Command::Info => ("info", "info".to_owned()),
+            Command::Hello { message } => ("hello", format!("hello {message}")),
+            Command::AskDown {
+                port,
+                epoch,
+                candidate,
+                ..
+            } => {
+                let vote = candidate
+                    .as_ref()
+                    .map(|id| format!(", vote for {id}?"))
+                    .unwrap_or_default();
+                ("ask", format!("is {port} down in {epoch}{vote}"))
+            }
+            Command::Reconfigure { follow: None } => return Some("be a primary".to_owned()),
+            Command::Reconfigure {
+                follow: Some((host, port)),
+            } => return Some(format!("follow {host}:{port}")),
+            Command::ScriptKill => return Some("script kill".to_owned()),
+        };
+        self.shown.contains(kind).then_some(text)
+    }
+
+    fn name_of(&self, addr: std::net::SocketAddr) -> String {
+        let peer = self
+            .peers
+            .iter()
+            .find(|(_, peer)| peer.addr == addr)
+            .map(|(name, _)| name);
+        self.names
+            .get(&addr)
+            .or(peer)
+            .cloned()
+            .unwrap_or_else(|| addr.to_string())
+    }
+
+    fn link_name(&self, link: bellwether_core::LinkId) -> String {
+        match self.links.get(&link) {
+            Some(Target::Server(addr)) => self.name_of(*addr),
+            Some(Target::Peer(name)) => name.clone(),
+            None => "an unanswered attempt".to_owned(),
+        }
+    }
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Ok => "OK".to_owned(),
+        Answer::Status(text) | Answer::Text(text) => text.trim_end().replace("\r\n", " | "),
+        Answer::Integer(number) => number.to_string(),
+        Answer::Texts(texts) => texts.join(" "),
+        Answer::Instance(fields) => listing(fields),
+        Answer::Instances(all) => all
+            .iter()
+            .map(|fields| listing(fields))
+            .collect::<Vec<_>>()
+            .join(" | "),
+        Answer::Addr(addr) => addr
+            .as_ref()
+            .map_or_else(|| "none".into(), |(host, port)| format!("{host}:{port}")),
+        Answer::Verdict {
+            down,
+            leader,
+            leader_epoch,
+        } => format!("down {down}, voted for {leader} in {leader_epoch}"),
+        Answer::Overview(overview) => format!(
+            "epoch {}, odd inputs {}, link failures {}, tilt {}, save error {:?}",
+            overview.current_epoch,
+            overview.odd_inputs,
+            overview.link_failures,
+            overview.tilt,
+            overview.save_error
+        ),
+        Answer::Refused(refusal) => format!("-{refusal}"),
+    }
+}
+
+/// The fields that scripts are about; the whole listing is tested where it is made.
+fn listing(fields: &[(&'static str, String)]) -> String {
+    const SHOWN: [&str; 6] = [
+        "name",
+        "flags",
+        "failover-state",
+        "config-epoch",
+        "num-slaves",
+        "num-other-sentinels",
+    ];
+    let shown = fields.iter().filter(|(field, _)| SHOWN.contains(field));
+    shown
+        .map(|(field, value)| format!("{field}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
