@@ -248,7 +248,6 @@ impl Group {
         instance.health.answered(cx.now, well);
         if well {
             instance.link.proved_well();
-            instance.promotion_failed_at = None;
         }
         if *pong == Pong::Busy && instance.is_sdown() && !instance.script_kill_sent {
             instance.script_kill_sent = true;

@@ -160,6 +160,7 @@ impl Group {
             instance.primary_changed_at = now;
             instance.following = Following::Untold;
             instance.repaired_at = None;
+            instance.promotion_failed_at = None;
             instance.info_wanted = true;
         }
         let replicas: Vec<Addr> = self.replicas().map(|(addr, _)| addr.clone()).collect();

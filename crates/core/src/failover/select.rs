@@ -133,6 +133,8 @@ impl Group {
             let run_id = replica.run_id.as_ref().map(|id| id.to_ascii_lowercase());
             (
                 Reverse(promoted),
+                // One that refused or ignored the order will do so again: the others have their turn first.
+                replica.promotion_failed_at,
                 replica.priority(),
                 Reverse(replica.info.offset()),
                 run_id.is_none(),
@@ -172,7 +174,8 @@ impl Group {
         if !replica.link.is_up() {
             return Some("it is not connected".to_owned());
         }
-        if replica.promotion_failed_at.is_some() {
+        let failed_at = replica.promotion_failed_at;
+        if failed_at.is_some_and(|at| replica.health.last_ok() <= at) {
             return Some("its promotion failed, and it has not answered a ping since".to_owned());
         }
         if ping_age > MAX_PING_AGE {

@@ -61,7 +61,8 @@ pub(crate) struct Instance {
     pub(crate) told_by: Option<RequestId>,
     /// When it was last told whom to follow as a repair.
     pub(crate) repaired_at: Option<Instant>,
-    /// When its promotion last failed; it is not chosen again before it has answered.
+    /// When its promotion last failed under the present primary; it is not chosen again before it has answered
+    /// since, nor before any other that may be promoted.
     pub(crate) promotion_failed_at: Option<Instant>,
 }
 
