@@ -61,7 +61,7 @@ impl Group {
             }
             (false, _) => latest(instance.primary_changed_at, instance.last_down_at) + timeout,
         };
-        if let Some(at) = instance.repaired_at {
+        if let Some(at) = instance.told_at {
             due = due.max(at + REPAIR_SPACING);
         }
         if !cx.due(due) {
@@ -72,11 +72,7 @@ impl Group {
         } else {
             EventKind::FixReplica
         };
-        if self.point_at_primary(addr, kind, cx)
-            && let Some(instance) = self.instances.get_mut(addr)
-        {
-            instance.repaired_at = Some(cx.now);
-        }
+        self.point_at_primary(addr, kind, cx);
     }
 
     /// Whether the primary is what it should be, as the reference defines it.

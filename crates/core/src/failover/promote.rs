@@ -159,7 +159,7 @@ impl Group {
             instance.role_since = now;
             instance.primary_changed_at = now;
             instance.following = Following::Untold;
-            instance.repaired_at = None;
+            instance.told_at = None;
             instance.promotion_failed_at = None;
             instance.info_wanted = true;
         }

@@ -134,6 +134,7 @@ impl Group {
             return false;
         }
         replica.info_asked_at = Some(cx.now);
+        replica.told_at = Some(cx.now);
         let payload = self.describe(cx, addr);
         cx.event(kind, Some(&self.name), payload, None);
         true

@@ -59,8 +59,8 @@ pub(crate) struct Instance {
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
     pub(crate) told_by: Option<RequestId>,
-    /// When it was last told whom to follow as a repair.
-    pub(crate) repaired_at: Option<Instant>,
+    /// When it was last told to follow the present primary.
+    pub(crate) told_at: Option<Instant>,
     /// When its promotion last failed under the present primary; it is not chosen again before it has answered
     /// since, nor before any other that may be promoted.
     pub(crate) promotion_failed_at: Option<Instant>,
@@ -87,7 +87,7 @@ impl Instance {
             last_down_at: None,
             script_kill_sent: false,
             following: Following::Untold,
-            repaired_at: None,
+            told_at: None,
             promotion_failed_at: None,
         }
     }
