@@ -266,6 +266,10 @@ impl Group {
         instance.info_asked_at = None;
         if instance.told_by == Some(request) {
             instance.told_by = None;
+            if matches!(instance.following, Following::Sent(_)) {
+                // It will not follow by being waited for: the next one has its turn, and the repairs see to it.
+                instance.following = Following::Done;
+            }
             let payload = format!("{} {words}", self.describe(cx, addr));
             cx.event(EventKind::ReconfigureRefused, Some(&self.name), payload, None);
             self.promotion_refused(addr, cx);
