@@ -85,7 +85,7 @@ impl Group {
                     group: self.name.clone(),
                     candidate,
                 });
-                self.promote(cx);
+                // The order follows in this turn's next round: it must not leave before the choice is decided.
             }
             Err(passed_over) => {
                 run.passed_over = passed_over;
