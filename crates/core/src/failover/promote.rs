@@ -127,7 +127,9 @@ impl Group {
             run.stage = Stage::Reconfiguring { since: cx.now };
             cx.agreement.withdraw(&self.name);
         }
+        // Everybody is told before the first replica is: whoever loses a connection by that order shall know why.
         self.spread_news();
+        self.talk(cx);
         cx.touch(&self.name);
     }
 
