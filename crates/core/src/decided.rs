@@ -191,6 +191,14 @@ impl Group {
             } => {
                 self.switched(*config_epoch, primary, from, cx);
             }
+            Decision::Yield { primary, from, .. } => {
+                let epoch = cx
+                    .registry
+                    .groups
+                    .get(&self.name)
+                    .map(|record| record.config_epoch);
+                self.switched(epoch.unwrap_or_default(), primary, from, cx);
+            }
             Decision::FailoverEnded { receipt, .. } => self.receipt_out(cx, receipt),
             Decision::Monitor { .. }
             | Decision::Remove { .. }

@@ -107,6 +107,15 @@ pub enum Decision {
         /// The sentinel that installed it, or from which we have it.
         from: SentinelId,
     },
+    /// Another primary is taken over for the same config epoch, because a stronger camp holds it.
+    Yield {
+        /// The group.
+        group: GroupName,
+        /// The primary of the stronger camp.
+        primary: Addr,
+        /// The sentinel from which we have it.
+        from: SentinelId,
+    },
     /// A failover led here has ended, well or not.
     FailoverEnded {
         /// The group.
@@ -132,6 +141,7 @@ impl Decision {
             | Self::FailoverBegun { group, .. }
             | Self::CandidateChosen { group, .. }
             | Self::Switch { group, .. }
+            | Self::Yield { group, .. }
             | Self::FailoverEnded { group, .. } => Some(group),
             Self::AdvanceEpoch { .. } => None,
         }
@@ -141,7 +151,7 @@ impl Decision {
     pub(crate) const fn changes_addresses(&self) -> bool {
         matches!(
             self,
-            Self::Monitor { .. } | Self::Remove { .. } | Self::Switch { .. }
+            Self::Monitor { .. } | Self::Remove { .. } | Self::Switch { .. } | Self::Yield { .. }
         )
     }
 

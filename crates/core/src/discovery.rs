@@ -1,12 +1,13 @@
 //! What a hello brings: other sentinels, higher epochs, newer configurations.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::addr::Addr;
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::event::EventKind;
-use crate::group::Group;
+use crate::group::{Group, ToldConfig};
 use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
 use crate::instance::hello::Hello;
 use crate::registry::MAX_SENTINELS;
@@ -49,7 +50,14 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
     };
     if let Some(view) = group.views.get_mut(&id) {
         view.hello_at = cx.now;
-        view.told_config = Some((config_epoch, cx.now));
+        view.told_config = cx
+            .names
+            .parse(&hello.primary_host, hello.primary_port)
+            .map(|primary| ToldConfig {
+                epoch: config_epoch,
+                primary,
+                at: cx.now,
+            });
     }
     group.consider_config(&id, config_epoch, &hello, cx);
 }
@@ -194,7 +202,7 @@ impl Group {
             .groups
             .get(&self.name)
             .map_or(ConfigEpoch(0), |record| record.config_epoch);
-        if epoch <= ours {
+        if epoch < ours {
             return;
         }
         let usable = cx
@@ -214,11 +222,48 @@ impl Group {
         }
         // The address may be written in another way here: the entry that we have keeps its links and facts.
         let primary = self.find_instance(cx, &primary).cloned().unwrap_or(primary);
+        if epoch == ours {
+            if self.yields_to(&primary, epoch, cx) {
+                let group = self.name.clone();
+                cx.propose(Decision::Yield {
+                    group,
+                    primary,
+                    from: from.clone(),
+                });
+            }
+            return;
+        }
         cx.propose(Decision::Switch {
             group: self.name.clone(),
             config_epoch: epoch,
             primary,
             from: from.clone(),
         });
+    }
+
+    /// Whether the primary that a peer names for our own config epoch is to be taken over. There are two for one
+    /// epoch only if an operator had a coordinator fail over that could reach no majority, while the majority did
+    /// so by itself. Unlike in the reference, where both stay for ever, the larger camp wins, and of two equal
+    /// ones that of the smallest id: everybody who hears the same hellos comes to the same end.
+    fn yields_to(&self, other: &Addr, epoch: ConfigEpoch, cx: &Context) -> bool {
+        if cx.names.same(other, &self.primary) || self.run.is_some() {
+            return false;
+        }
+        let camp = |primary: &Addr| -> Vec<&SentinelId> {
+            let of_camp = |told: &ToldConfig| told.epoch == epoch && cx.names.same(&told.primary, primary);
+            let views = self
+                .views
+                .iter()
+                .filter(|(_, view)| view.told_config.as_ref().is_some_and(of_camp));
+            views.map(|(id, _)| id).collect()
+        };
+        let (theirs, mut ours) = (camp(other), camp(&self.primary));
+        ours.push(&cx.registry.my_id);
+        let voters = self.views.len() + 1;
+        if theirs.len() <= voters / 2 && theirs.len() + ours.len() < voters {
+            return false;
+        }
+        let first = |camp: &[&SentinelId]| camp.iter().min().map(|id| Reverse((*id).clone()));
+        (theirs.len(), first(&theirs)) > (ours.len(), first(&ours))
     }
 }

@@ -47,8 +47,8 @@ pub(crate) struct View {
     pub(crate) hello_sent_at: Option<Instant>,
     /// Its last hello, or its creation before the first.
     pub(crate) hello_at: Instant,
-    /// The configuration that its last hello named, and when.
-    pub(crate) told_config: Option<(ConfigEpoch, Instant)>,
+    /// The configuration that its last hello named.
+    pub(crate) told_config: Option<ToldConfig>,
 }
 
 impl View {
@@ -65,6 +65,15 @@ impl View {
             told_config: None,
         }
     }
+}
+
+/// A configuration as a peer holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct ToldConfig {
+    pub(crate) epoch: ConfigEpoch,
+    pub(crate) primary: Addr,
+    /// When it said so.
+    pub(crate) at: Instant,
 }
 
 /// A leader that got our vote, and whose failover we wait for.

@@ -306,6 +306,7 @@ impl Group {
                 instance.primary_changed_at = cx.now;
             }
         }
+        instance.was_replica = role == Role::Replica || (instance.was_replica && !rebooted);
         instance.info = info;
         if rebooted {
             let payload = self.describe(cx, addr);

@@ -209,6 +209,11 @@ impl Registry {
                     record.switch(*config_epoch, primary);
                 }
             }
+            Decision::Yield { group, primary, .. } => {
+                if let Some(record) = self.groups.get_mut(group) {
+                    record.install(primary);
+                }
+            }
             Decision::Set { group, .. }
             | Decision::ReplicaSeen { group, .. }
             | Decision::ReplicaForgotten { group, .. }
@@ -271,7 +276,8 @@ impl GroupRecord {
             | Decision::Remove { .. }
             | Decision::AdvanceEpoch { .. }
             | Decision::Vote { .. }
-            | Decision::Switch { .. } => {}
+            | Decision::Switch { .. }
+            | Decision::Yield { .. } => {}
         }
     }
 
@@ -284,6 +290,10 @@ impl GroupRecord {
             self.config_epoch
         );
         self.config_epoch = config_epoch;
+        self.install(primary);
+    }
+
+    fn install(&mut self, primary: &Addr) {
         if *primary != self.primary {
             self.replicas.remove(primary);
             let old = std::mem::replace(&mut self.primary, primary.clone());

@@ -38,7 +38,7 @@ impl Group {
             .filter(|(_, instance)| !self.follows_primary(cx, instance))
             .map(|(addr, _)| addr.clone())
             .collect();
-        if strays.is_empty() {
+        if strays.is_empty() || self.follows_a_leader(cx) {
             return;
         }
         let in_charge = self.is_responsible(cx) && self.is_confirmed(cx);
@@ -54,8 +54,10 @@ impl Group {
         let is_primary = instance.role == Role::Primary;
         let timeout = self.rules.failover_timeout;
         let mut due = match (is_primary, in_charge) {
-            (true, true) => cx.now,
-            (true, false) => latest(instance.role_since, instance.last_down_at) + STRAY_GRACE,
+            // It was the primary, or has started as one. A replica that turns into a primary before our eyes is
+            // another matter: somebody may have promoted it, and the news be on its way.
+            (true, true) if !instance.was_replica => cx.now,
+            (true, _) => latest(instance.role_since, instance.last_down_at) + STRAY_GRACE,
             (false, true) if self.upstream_is_lost(cx, instance) => {
                 instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE
             }
@@ -93,8 +95,10 @@ impl Group {
             return false;
         };
         let agreeing = self.views.values().filter(|view| {
-            view.told_config.is_some_and(|(epoch, at)| {
-                epoch == record.config_epoch && cx.now.since(at) < CONFIRMATION_LIFETIME
+            view.told_config.as_ref().is_some_and(|told| {
+                told.epoch == record.config_epoch
+                    && cx.names.same(&told.primary, &self.primary)
+                    && cx.now.since(told.at) < CONFIRMATION_LIFETIME
             })
         });
         agreeing.count() + 1 > record.voters() / 2

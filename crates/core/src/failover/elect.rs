@@ -205,7 +205,7 @@ impl Group {
     }
 
     /// Whether a failover led elsewhere is to be waited for. One whose leader is gone is not.
-    fn follows_a_leader(&mut self, cx: &mut Context) -> bool {
+    pub(crate) fn follows_a_leader(&mut self, cx: &mut Context) -> bool {
         let Some(followed) = &self.followed else {
             return false;
         };

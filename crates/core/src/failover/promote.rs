@@ -136,6 +136,9 @@ impl Group {
     fn install(&mut self, primary: &Addr, from: &SentinelId, cx: &mut Context) {
         let now = cx.now;
         let old = std::mem::replace(&mut self.primary, primary.clone());
+        if let Some(old) = self.instances.get_mut(&old) {
+            old.was_replica = false;
+        }
         self.instances
             .entry(primary.clone())
             .or_insert_with(|| crate::instance::Instance::new(now, Role::Primary));

@@ -18,6 +18,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 impl Group {
     /// Tells the next replicas, notes who has followed, and ends when all that can be reached have.
     pub(super) fn reconfigure(&mut self, since: Instant, cx: &mut Context) {
+        let stands = self.keep_promoted(since, cx);
         self.note_progress(cx);
         self.tell_next(cx);
         let unfinished = self
@@ -27,7 +28,7 @@ impl Group {
         let timed_out = cx.due(since + self.rules.failover_timeout);
         // Unlike Sentinel, which would wait without end for a new primary that has died, the failover ends
         // then, so that the next one can begin.
-        let outcome = if unfinished == 0 {
+        let outcome = if unfinished == 0 && stands {
             Outcome::Completed
         } else if timed_out || self.primary_is_sdown() {
             Outcome::CompletedLate
@@ -49,6 +50,25 @@ impl Group {
                 self.point_at_primary(&addr, EventKind::ReconfigureSentBestEffort, cx);
             }
         }
+    }
+
+    /// Promotes the new primary again if something else made it a replica before everybody knew of it: a
+    /// coordinator that missed the news, or an operator. Gives whether it is a primary.
+    fn keep_promoted(&mut self, since: Instant, cx: &mut Context) -> bool {
+        let Some(primary) = self.instances.get_mut(&self.primary) else {
+            return true;
+        };
+        if primary.role == Role::Primary {
+            return true;
+        }
+        let last_told = primary.told_at.unwrap_or(since).max(since);
+        if primary.info_at.is_some_and(|at| at >= last_told) && primary.link.is_up() {
+            let order = vec![Command::Reconfigure { follow: None }, Command::Info];
+            primary.told_by = cx.send(&mut primary.link, order, true);
+            primary.told_at = Some(cx.now);
+            primary.info_asked_at = Some(cx.now);
+        }
+        false
     }
 
     /// Reads from the last INFO of each replica that was told how far it is.

@@ -49,6 +49,8 @@ pub(crate) struct Instance {
     pub(crate) published_at: Option<Instant>,
     pub(crate) role: Role,
     pub(crate) role_since: Instant,
+    /// It has reported to be a replica since it last started, and since it stopped being the primary.
+    pub(crate) was_replica: bool,
     /// When it last began to follow another primary than before.
     pub(crate) primary_changed_at: Instant,
     pub(crate) run_id: Option<Arc<str>>,
@@ -81,6 +83,7 @@ impl Instance {
             told_by: None,
             role,
             role_since: now,
+            was_replica: false,
             primary_changed_at: now,
             run_id: None,
             sdown_since: None,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::SaveError;
@@ -27,8 +27,16 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), SaveError> {
         .permissions(Permissions::from_mode(NEW_FILE_MODE))
         .tempfile_in(directory)
         .map_err(|error| refused("write a new file beside", error))?;
-    // Unlike Sentinel, which makes the file readable for all again after an operator has closed it.
+    // Unlike Sentinel, which makes the file readable for all again after an operator has closed it, and gives it to
+    // whoever runs the daemon: after a trial as root, the usual user could not start on it any more.
     if let Ok(metadata) = fs::metadata(path) {
+        if metadata.uid() != rustix::process::geteuid().as_raw()
+            || metadata.gid() != rustix::process::getegid().as_raw()
+        {
+            // Only root may; for anybody else the file changes hands as with the reference.
+            let _ =
+                std::os::unix::fs::fchown(temporary.as_file(), Some(metadata.uid()), Some(metadata.gid()));
+        }
         let mode = Permissions::from_mode(metadata.permissions().mode() & 0o777);
         temporary
             .as_file()
