@@ -140,6 +140,7 @@ impl Coordinator {
                 Who::Peer(id) => self.cx.wake_peer(&id),
             }
         }
+        self.end_tilt();
         for _ in 0..MAX_ROUNDS {
             for id in std::mem::take(&mut self.cx.touched_peers) {
                 self.keep_peer(&id);
@@ -155,7 +156,6 @@ impl Coordinator {
             }
             self.settle();
         }
-        self.end_tilt();
         let epoch = self.cx.registry.current_epoch;
         self.cx.out.flush(self.cx.now, epoch);
     }
@@ -405,7 +405,6 @@ impl Coordinator {
             self.cx
                 .event(EventKind::TiltEnd, None, "#tilt mode exited".into(), Some(reason));
             self.cx.touched.extend(self.groups.keys().cloned());
-            self.deadlines.wake_all(self.groups.keys().cloned(), now);
         }
     }
 }

@@ -45,13 +45,6 @@ impl Deadlines {
         Some(who)
     }
 
-    /// Makes these groups due at `now`.
-    pub(crate) fn wake_all(&mut self, groups: impl Iterator<Item = GroupName>, now: Instant) {
-        for group in groups {
-            self.set(Who::Group(group), Some(now));
-        }
-    }
-
     /// The earliest deadline.
     pub(crate) fn first(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)

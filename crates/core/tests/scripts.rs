@@ -8,6 +8,7 @@ mod stage;
 mod world;
 
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use stage::Stage;
@@ -64,7 +65,9 @@ fn play(path: &Path, script: &str) -> String {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        if let Err(problem) = stage.command(line) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| stage.command(line)));
+        let outcome = outcome.unwrap_or_else(|_| Err("it panicked, as told above".to_owned()));
+        if let Err(problem) = outcome {
             panic!("{}:{}: {line}: {problem}", path.display(), index + 1);
         }
         for line in stage.take_output() {

@@ -109,7 +109,7 @@ impl Stage {
             "hide" => rest.iter().for_each(|word| {
                 self.shown.remove(*word);
             }),
-            // settings key=value…: epoch, resolve, announce, announce-ip
+            // settings key=value…: id (before any group), epoch, resolve, announce, announce-ip
             "settings" => self
                 .settings
                 .extend(options(rest)?.into_iter().map(|(k, v)| (k.into(), v.into()))),
@@ -254,9 +254,8 @@ impl Stage {
                 _ => return Err(format!("a group has no {key}")),
             }
         }
-        let registry = self
-            .registry
-            .get_or_insert_with(|| Registry::new(id("me").expect("an id")));
+        let me = self.my_id()?;
+        let registry = self.registry.get_or_insert_with(|| Registry::new(me));
         registry
             .groups
             .insert(GroupName::new(name).map_err(|e| e.to_string())?, record);
@@ -282,11 +281,13 @@ impl Stage {
             .map(|(addr, _)| *addr)
     }
 
+    fn my_id(&self) -> Result<SentinelId, String> {
+        id(self.settings.get("id").map_or("me", String::as_str))
+    }
+
     fn start(&mut self) -> Outcome {
-        let mut registry = self
-            .registry
-            .take()
-            .unwrap_or_else(|| Registry::new(id("me").expect("an id")));
+        let me = self.my_id()?;
+        let mut registry = self.registry.take().unwrap_or_else(|| Registry::new(me));
         let yes = |key| self.settings.get(key).is_some_and(|value| value == "yes");
         if let Some(epoch) = self.settings.get("epoch") {
             registry.current_epoch = Epoch(epoch.parse().map_err(|_| "a bad epoch")?);

@@ -1,6 +1,6 @@
 //! Effects as text.
 
-use bellwether_core::{Answer, Command, Effect, Level};
+use bellwether_core::{Answer, Command, Effect, Level, LinkKind};
 
 use super::{Stage, Target};
 
@@ -11,7 +11,10 @@ impl Stage {
                 if !self.shown.contains("connect") {
                     return;
                 }
-                let name = self.name_of(*to);
+                let name = match kind {
+                    LinkKind::Peer { id } => id.to_string(),
+                    LinkKind::Instance { .. } => self.name_of(*to),
+                };
                 let password = format!("{kind:?}").contains("password");
                 format!(
                     "connect {name}{}",
@@ -102,16 +105,7 @@ impl Stage {
     }
 
     fn name_of(&self, addr: std::net::SocketAddr) -> String {
-        let peer = self
-            .peers
-            .iter()
-            .find(|(_, peer)| peer.addr == addr)
-            .map(|(name, _)| name);
-        self.names
-            .get(&addr)
-            .or(peer)
-            .cloned()
-            .unwrap_or_else(|| addr.to_string())
+        self.names.get(&addr).cloned().unwrap_or_else(|| addr.to_string())
     }
 
     fn link_name(&self, link: bellwether_core::LinkId) -> String {
