@@ -37,7 +37,6 @@ const ROLE_GRACE: Duration = Duration::from_secs(20);
 impl Group {
     /// Sends everything that is due to instances and sentinels.
     pub(crate) fn talk(&mut self, cx: &mut Context) {
-        let hello_allowed = cx.out.save_error().is_none();
         let ping_period = ping_period(self.rules.down_after);
         let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
         for addr in addrs {
@@ -45,9 +44,9 @@ impl Group {
             let Some(instance) = self.instances.get_mut(&addr) else {
                 continue;
             };
-            let Some((_, local)) = instance.link.up() else {
+            if !instance.link.is_up() {
                 continue;
-            };
+            }
             if recycle_if_stuck(instance, self.rules.down_after, cx) || !instance.link.has_room() {
                 continue;
             }
@@ -67,23 +66,36 @@ impl Group {
                 commands.push(Command::Info);
             }
             cx.send(&mut instance.link, commands, false);
+        }
+        self.greet(cx);
+    }
+
+    /// Sends a hello to everybody to whom one is due. While the state cannot be saved none goes out: what it
+    /// would tell is not on disk.
+    fn greet(&mut self, cx: &mut Context) {
+        if cx.out.save_error().is_some() {
+            return;
+        }
+        let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
+        for addr in addrs {
+            let Some(instance) = self.instances.get_mut(&addr) else {
+                continue;
+            };
+            let Some((_, local)) = instance.link.up().filter(|_| instance.link.has_room()) else {
+                continue;
+            };
             let due = instance
                 .hello_sent_at
                 .map_or(Instant::ZERO, |at| at + HELLO_PERIOD);
-            if hello_allowed && cx.due(due) {
-                instance.hello_sent_at = Some(cx.now);
-                let message = self.hello_message(cx, &local.to_string());
-                if let Some(instance) = self.instances.get_mut(&addr) {
-                    cx.send(&mut instance.link, vec![Command::Hello { message }], true);
-                }
+            if !cx.due(due) {
+                continue;
+            }
+            instance.hello_sent_at = Some(cx.now);
+            let message = self.hello_message(cx, &local.to_string());
+            if let Some(instance) = self.instances.get_mut(&addr) {
+                cx.send(&mut instance.link, vec![Command::Hello { message }], true);
             }
         }
-        if hello_allowed {
-            self.greet_peers(cx);
-        }
-    }
-
-    fn greet_peers(&mut self, cx: &mut Context) {
         let ids: Vec<_> = self.views.keys().cloned().collect();
         for id in ids {
             let Some((_, local)) = cx.peers.get(&id).and_then(|peer| peer.link.up()) else {
@@ -123,14 +135,15 @@ impl Group {
         .to_string()
     }
 
-    /// Makes a hello due to everybody at once: there is news.
-    pub(crate) fn spread_news(&mut self) {
+    /// Sends a hello to everybody at once: there is news.
+    pub(crate) fn spread_news(&mut self, cx: &mut Context) {
         for instance in self.instances.values_mut() {
             instance.hello_sent_at = None;
         }
         for view in self.views.values_mut() {
             view.hello_sent_at = None;
         }
+        self.greet(cx);
     }
 
     /// How often this instance is asked for INFO at the moment.

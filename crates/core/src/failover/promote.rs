@@ -128,8 +128,7 @@ impl Group {
             cx.agreement.withdraw(&self.name);
         }
         // Everybody is told before the first replica is: whoever loses a connection by that order shall know why.
-        self.spread_news();
-        self.talk(cx);
+        self.spread_news(cx);
         cx.touch(&self.name);
     }
 
