@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::effect::Effect;
+use crate::effect::{Command, Effect};
 use crate::event::{Event, EventKind};
-use crate::id::{Epoch, GroupName, PersistSeq};
+use crate::id::{Epoch, GroupName, LinkId, PersistSeq, RequestId};
 use crate::request::{Answer, Refusal};
 use crate::time::Instant;
 
@@ -174,6 +174,20 @@ impl Outbox {
         self.save_error = Some(reason);
     }
 
+    /// Takes back the orders for a link that wait for the disk: what they follow from is no longer so. Gives how
+    /// many commands will have no answer for it.
+    pub(crate) fn retract_orders(&mut self, link: LinkId) -> usize {
+        let mut retracted = 0;
+        self.held.retain(|held| match &held.effect {
+            Effect::Send { link: to, batch } if *to == link && is_order(batch) => {
+                retracted += batch.len();
+                false
+            }
+            _ => true,
+        });
+        retracted
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Effect> {
         self.ready.pop_front()
     }
@@ -209,6 +223,12 @@ impl Outbox {
         }
         self.held.push_back(held);
     }
+}
+
+fn is_order(batch: &[(RequestId, Command)]) -> bool {
+    batch
+        .iter()
+        .any(|(_, command)| matches!(command, Command::Reconfigure { .. }))
 }
 
 /// Events that tell what was seen, and depend on nothing that was decided.

@@ -116,6 +116,7 @@ impl Group {
     /// Gives the failover up before anything was announced.
     fn abort(&mut self, reason: AbortReason, cx: &mut Context) {
         let Some(run) = self.run.take() else { return };
+        self.retract_orders(cx);
         let kind = match reason {
             AbortReason::NotElected => Some(EventKind::AbortNotElected),
             AbortReason::NoGoodReplica => Some(EventKind::AbortNoGoodReplica),
@@ -128,6 +129,19 @@ impl Group {
         }
         self.close_run(&run, Outcome::Aborted(reason), cx);
         self.schedule_retry(reason, cx);
+    }
+
+    /// Takes back what was ordered and has not left, because the disk has been slow: another sentinel may have
+    /// chosen another primary meanwhile.
+    pub(crate) fn retract_orders(&mut self, cx: &mut Context) {
+        for instance in self.instances.values_mut() {
+            if let Some(link) = instance.link.id() {
+                for _ in 0..cx.out.retract_orders(link) {
+                    instance.link.replied();
+                    instance.info_asked_at = None;
+                }
+            }
+        }
     }
 
     /// Ends whatever failover is under way because of something from outside.

@@ -134,6 +134,7 @@ impl Group {
 
     fn install(&mut self, primary: &Addr, from: &SentinelId, cx: &mut Context) {
         let now = cx.now;
+        self.retract_orders(cx);
         let old = std::mem::replace(&mut self.primary, primary.clone());
         if let Some(old) = self.instances.get_mut(&old) {
             old.was_replica = false;
