@@ -26,11 +26,12 @@ pub(crate) fn decided(
     if is_void(cx, decision) {
         return;
     }
+    // From here on everything waits for the disk, the news of a removal included.
+    cx.out.changed();
     if let Decision::Remove { group } = decision {
         removed(groups, cx, group);
     }
     cx.registry.apply(decision);
-    cx.out.changed();
     if cx.registry.current_epoch > before {
         let payload = cx.registry.current_epoch.to_string();
         cx.event(EventKind::NewEpoch, decision.group(), payload, None);

@@ -122,6 +122,9 @@ pub(super) fn set(
             }
         }
     }
+    if !changes.is_empty() {
+        cx.out.changed();
+    }
     let last = changes.len().saturating_sub(1);
     for (index, change) in changes.into_iter().enumerate() {
         let origin = (refusal.is_none() && index == last).then_some(token);
