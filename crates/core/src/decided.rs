@@ -143,6 +143,10 @@ fn sentinel_seen(
     addr: &Addr,
     known: Option<&Addr>,
 ) {
+    let others = groups
+        .values()
+        .filter(|group| group.name != *name && group.views.contains_key(id))
+        .count();
     let Some(group) = groups.get_mut(name) else { return };
     if known.is_none() {
         group.add_view(id, addr, cx);
@@ -153,6 +157,11 @@ fn sentinel_seen(
         let primary = group.describe_primary(cx);
         let payload = format!("{primary} ip {host} port {port} for {id}");
         cx.event(EventKind::SentinelAddressSwitch, Some(name), payload, None);
+        if others > 0 {
+            let sentinel = cx.describe_sentinel(name, &group.primary, id, addr);
+            let payload = format!("{sentinel} {others} additional matching instances");
+            cx.event(EventKind::SentinelAddressUpdate, Some(name), payload, None);
+        }
     }
     if let Some(peer) = cx.peers.get_mut(id)
         && peer.addr != *addr

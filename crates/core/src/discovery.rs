@@ -173,17 +173,6 @@ fn move_elsewhere(
         .filter(|group| group.name != *name && group.views.contains_key(id))
         .map(|group| group.name.clone())
         .collect();
-    if others.is_empty() {
-        return;
-    }
-    if let Some(group) = groups.get(name) {
-        let payload = format!(
-            "{} {} additional matching instances",
-            cx.describe_sentinel(name, &group.primary, id, addr),
-            others.len()
-        );
-        cx.event(EventKind::SentinelAddressUpdate, Some(name), payload, None);
-    }
     for group in others {
         cx.propose(Decision::SentinelSeen {
             group,
