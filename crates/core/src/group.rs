@@ -98,6 +98,9 @@ pub(crate) struct Group {
     pub(crate) followed: Option<Followed>,
     /// When this coordinator stands for election, its rank considered.
     pub(crate) stands_at: Option<Instant>,
+    /// When a failover that an operator ordered is tried again, and how often it was.
+    pub(crate) order_again_at: Option<Instant>,
+    pub(crate) order_tries: u32,
     /// No automatic failover before this.
     pub(crate) retry_at: Instant,
     /// The last attempt found no replica to promote: the next waits for one.
@@ -127,6 +130,8 @@ impl Group {
             run: None,
             followed: None,
             stands_at: None,
+            order_again_at: None,
+            order_tries: 0,
             retry_at: now,
             lacks_replica: false,
             failed_attempts: 0,

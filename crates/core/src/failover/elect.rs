@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rand::RngExt;
+
 use super::{AbortReason, Cause, FailoverRecord, Run, Stage};
 use crate::agreement::Standing;
 use crate::context::Context;
@@ -25,6 +27,11 @@ const FRUITLESS_AFTER: Duration = Duration::from_millis(200);
 /// How long a failover that an operator ordered waits for votes before it goes on without them. As the
 /// reference it needs none; unlike it, it asks for them, so that two orders at once do not share an epoch.
 const MANUAL_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
+/// The wait before an order is carried out with another epoch, drawn anew each time, so that two orders do not
+/// meet again and again.
+const ORDER_AGAIN_MS: std::ops::Range<u64> = 10..100;
+/// How often an order takes another epoch. Two operators who meet more often than this have to talk.
+const MAX_ORDER_TRIES: u32 = 5;
 /// For how long a leader that lives is left alone. It gives up its own failover well before.
 const MAX_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a leader may be silent before it counts as gone. It is pinged five times within.
@@ -35,6 +42,12 @@ const LEADER_CHECK_PERIOD: Duration = Duration::from_millis(50);
 impl Group {
     /// Begins a failover if the primary is objectively down and nobody else is at it.
     pub(super) fn consider_failover(&mut self, cx: &mut Context) {
+        if let Some(at) = self.order_again_at
+            && cx.due(at)
+        {
+            self.order_again_at = None;
+            return self.begin(Cause::Manual, None, cx);
+        }
         if self.odown_since.is_none() {
             self.stands_at = None;
             return;
@@ -137,11 +150,8 @@ impl Group {
                 self.abort(AbortReason::NotElected, cx);
                 self.follow(leader, cx);
             }
-            // Somebody else has this epoch: an order is carried out all the same, with the next one.
-            Standing::Lost { .. } | Standing::Split if manual => {
-                self.abort(AbortReason::NotElected, cx);
-                self.begin(Cause::Manual, None, cx);
-            }
+            // Somebody else has this epoch: an order is carried out all the same, with another one.
+            Standing::Lost { .. } | Standing::Split if manual => self.order_again(cx),
             Standing::Lost { .. } | Standing::Split => self.abort(AbortReason::NotElected, cx),
             Standing::Open => {
                 let all_told = self.everybody_told(cx);
@@ -151,11 +161,33 @@ impl Group {
                     cx.due(gives_up_at) || (all_told && cx.due(began + FRUITLESS_AFTER))
                 };
                 match (over, manual) {
+                    (true, true) if self.is_contested(cx) => self.order_again(cx),
                     (true, true) => self.elected(vec![cx.registry.my_id.clone()], cx),
                     (true, false) => self.abort(AbortReason::NotElected, cx),
                     (false, _) => {}
                 }
             }
+        }
+    }
+
+    /// Whether another candidate has a vote in this epoch, and so may lead in it, too: without a majority, if an
+    /// operator ordered it to.
+    fn is_contested(&self, cx: &Context) -> bool {
+        let Some(run) = &self.run else { return false };
+        let me = &cx.registry.my_id;
+        let votes = self.views.values().filter_map(|view| view.vote.as_ref());
+        votes
+            .into_iter()
+            .any(|(leader, epoch)| *epoch == run.epoch && leader != me)
+    }
+
+    /// Gives an ordered failover up, to try it again with another epoch a little later.
+    fn order_again(&mut self, cx: &mut Context) {
+        self.abort(AbortReason::NotElected, cx);
+        self.order_tries += 1;
+        if self.order_tries < MAX_ORDER_TRIES {
+            let wait = Duration::from_millis(cx.rng.random_range(ORDER_AGAIN_MS));
+            self.order_again_at = Some(cx.now + wait);
         }
     }
 
@@ -260,6 +292,8 @@ impl Group {
         if self.choose(cx).is_err() {
             return cx.answer(token, Answer::Refused(Refusal::NoGoodReplica));
         }
+        self.order_tries = 0;
+        self.order_again_at = None;
         self.begin(Cause::Manual, Some(token), cx);
     }
 }

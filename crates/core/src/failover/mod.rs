@@ -151,6 +151,7 @@ impl Group {
         }
         cx.agreement.withdraw(&self.name);
         self.stands_at = None;
+        self.order_again_at = None;
     }
 
     /// The failover has reached its end: another primary is installed.
