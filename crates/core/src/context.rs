@@ -51,8 +51,8 @@ pub(crate) struct Context {
     pub(crate) link_failures: u64,
     next_link: u64,
     next_request: u64,
-    /// Which group a question to a peer was about, while the answer is out.
-    questions: BTreeMap<RequestId, GroupName>,
+    /// Which group and which primary a question to a peer was about, while the answer is out.
+    questions: BTreeMap<RequestId, (GroupName, Addr)>,
     alarm: Option<Instant>,
 }
 
@@ -115,17 +115,17 @@ impl Context {
         self.touched_peers.insert(id.clone());
     }
 
-    /// Remembers which group a question to a peer is about.
-    pub(crate) fn asked(&mut self, request: RequestId, group: &GroupName) {
+    /// Remembers what a question to a peer is about.
+    pub(crate) fn asked(&mut self, request: RequestId, group: &GroupName, primary: &Addr) {
         if self.questions.len() >= MAX_QUESTIONS {
             // The oldest has been without an answer for longest: its link is gone or its peer is hung.
             self.questions.pop_first();
         }
-        self.questions.insert(request, group.clone());
+        self.questions.insert(request, (group.clone(), primary.clone()));
     }
 
-    /// The group that an answered question was about.
-    pub(crate) fn take_question(&mut self, request: RequestId) -> Option<GroupName> {
+    /// The group and the primary that an answered question was about.
+    pub(crate) fn take_question(&mut self, request: RequestId) -> Option<(GroupName, Addr)> {
         self.questions.remove(&request)
     }
 

@@ -293,7 +293,9 @@ impl Coordinator {
             }
             Reply::Verdict(verdict) => {
                 let asked = self.cx.take_question(request);
-                if let Some(group) = asked.and_then(|name| self.groups.get_mut(&name)) {
+                let asked = asked.and_then(|(name, primary)| Some((self.groups.get_mut(&name)?, primary)));
+                // What is said of a former primary is not true of the present one.
+                if let Some((group, _)) = asked.filter(|(group, primary)| group.primary == *primary) {
                     group.verdict_came(id, verdict, &mut self.cx);
                 }
             }

@@ -193,7 +193,7 @@ impl Group {
                 .send(&mut peer.link, vec![command], durable)
                 .filter(|_| question)
             {
-                cx.asked(request, &self.name);
+                cx.asked(request, &self.name, &self.primary);
             }
         }
         cx.peers.insert(id.clone(), peer);
