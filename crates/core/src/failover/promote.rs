@@ -11,8 +11,8 @@ use crate::event::EventKind;
 use crate::failover::Outcome;
 use crate::group::Group;
 use crate::id::{ConfigEpoch, SentinelId};
-use crate::instance::Following;
 use crate::instance::info::Role;
+use crate::instance::{Following, Instance};
 
 /// How long a candidate may be silent. It was well a moment ago; another is better than a dead one.
 const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
@@ -141,7 +141,7 @@ impl Group {
         }
         self.instances
             .entry(primary.clone())
-            .or_insert_with(|| crate::instance::Instance::new(now, Role::Primary));
+            .or_insert_with(|| Instance::new(now, Role::Primary));
         self.config_from = Some(from.clone());
         self.config_changed_at = now;
         self.odown_since = None;
@@ -173,19 +173,16 @@ impl Group {
             let payload = self.describe(cx, &addr);
             cx.event(EventKind::Replica, Some(&self.name), payload, None);
         }
-        if self
-            .instances
-            .get(&old)
-            .is_some_and(crate::instance::Instance::is_sdown)
-        {
-            let payload = self.describe(cx, &old);
-            let reason = "it was down as the primary, and is so as a replica".to_owned();
-            cx.event(
-                EventKind::SubjectivelyDown,
-                Some(&self.name),
-                payload,
-                Some(reason),
-            );
+        let reason = "it was down in its former role, and is so in its new one";
+        for addr in [&old, primary] {
+            if self.instances.get(addr).is_some_and(Instance::is_sdown) {
+                let payload = self.describe(cx, addr);
+                let kind = EventKind::SubjectivelyDown;
+                cx.event(kind, Some(&self.name), payload, Some(reason.to_owned()));
+            }
+        }
+        if self.primary_is_sdown() {
+            self.want_verdicts();
         }
     }
 
