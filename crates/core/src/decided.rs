@@ -46,6 +46,14 @@ pub(crate) fn decided(
     if let Some(group) = decision.group().and_then(|name| groups.get_mut(name)) {
         group.take_note(cx, decision, origin);
     }
+    if let Decision::Set {
+        group,
+        change: GroupChange::DownAfter(down_after),
+    } = decision
+        && may_slow_pings(groups, cx, group, *down_after)
+    {
+        recompute_ping_periods(groups, cx);
+    }
     if let Some(token) = origin {
         answer(groups, cx, token, decision);
     }
@@ -115,6 +123,19 @@ fn removed(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, name: &Gro
     }
     cx.agreement.withdraw(name);
     recompute_ping_periods(groups, cx);
+}
+
+/// Whether a peer of this group may be pinged for a shorter period than its groups ask for from now on.
+fn may_slow_pings(
+    groups: &BTreeMap<GroupName, Group>,
+    cx: &Context,
+    name: &GroupName,
+    down_after: std::time::Duration,
+) -> bool {
+    let peers = groups.get(name).into_iter().flat_map(|group| group.views.keys());
+    peers
+        .filter_map(|id| cx.peers.get(id))
+        .any(|peer| peer.shortest_down_after < down_after)
 }
 
 /// After a group went or changed its options: the shortest `down-after-milliseconds` decides how often each
