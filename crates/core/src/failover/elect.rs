@@ -136,7 +136,11 @@ impl Group {
             agreement, registry, ..
         } = cx;
         agreement.campaign(registry, &self.name, record.epoch);
-        self.want_verdicts();
+        for view in self.views.values_mut() {
+            // Not held up by the question of a moment ago: this one comes once in each epoch.
+            view.ask_now = true;
+            view.asked_at = None;
+        }
         cx.touch(&self.name);
     }
 
