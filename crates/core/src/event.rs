@@ -153,6 +153,14 @@ event_kinds! {
     ReconfigureRefused = "-reconf-refused", Warning;
     /// A connection broke or could not be set up. The reference has it for commands only, not for both.
     LinkReconnection = "-cmd-link-reconnection", Debug;
+    /// A script was started.
+    ScriptStarted = "+script-child", Debug;
+    /// A script has ended.
+    ScriptEnded = "-script-child", Debug;
+    /// A script is given up.
+    ScriptError = "-script-error", Warning;
+    /// A script ran for too long and was killed.
+    ScriptTimeout = "-script-timeout", Warning;
     /// Something odd came in and was not used. Not in the reference.
     Odd = "-odd-input", Debug;
     /// The configuration could not be saved, so nothing that depends on it is done. Not in the reference.

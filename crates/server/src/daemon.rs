@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::access::Access;
+use crate::announce::Announcer;
 use crate::clock::Clock;
 use crate::disk::{Disk, Store};
 use crate::driver::{Driver, DriverError, MAX_WAITING_REPORTS, SaveFailure};
@@ -33,6 +34,7 @@ use crate::link::{LinkSettings, Links};
 use crate::listener::{self, Context, Identity, Limits};
 use crate::log::Log;
 use crate::resolver::Resolver;
+use crate::script::{Runner, ScriptSettings};
 use crate::signal::Signals;
 use crate::telemetry::Telemetry;
 
@@ -211,7 +213,7 @@ impl Daemon {
             links: Links::new(link_settings, clock, reporter.clone(), tasks.clone()),
             resolver: Resolver::new(clock, reporter, tasks.clone()),
             disk: Disk::new(store),
-            hub: Arc::clone(&hub),
+            announcer: Announcer::new(Arc::clone(&hub), Arc::clone(&telemetry)),
             telemetry: Arc::clone(&telemetry),
         };
         let context = Context {
@@ -228,6 +230,7 @@ impl Daemon {
                     .map_or_else(|_| String::new(), |path| path.display().to_string()),
             },
             telemetry,
+            scripts: Runner::new(ScriptSettings::default()),
         };
         Ok(Self {
             driver,
@@ -270,6 +273,8 @@ impl Daemon {
         } = self;
         info!("Sentinel ID is {}", driver.coordinator.registry().my_id);
         write_pidfile(pidfile.as_deref());
+        let scripts = context.scripts.clone();
+        tasks.spawn(scripts.run(driver.announcer.clone(), shutdown.clone()));
         let driver = tokio::spawn(driver.run());
         let listener = tokio::spawn(listener::serve(listeners, context, shutdown.clone()));
         let reopen = {

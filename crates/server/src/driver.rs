@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{
-    Answer, ClientToken, Coordinator, Effect, Event, FailoverReceipt, GroupName, Input, Instant, Level,
-    LinkId, PersistSeq, whole_millis,
+    Answer, ClientToken, Coordinator, Effect, FailoverReceipt, GroupName, Input, Instant, LinkId, PersistSeq,
+    whole_millis,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
-use tracing::{debug, event, info};
+use tracing::{debug, info};
 
+use crate::announce::Announcer;
 use crate::clock::Clock;
 use crate::disk::{Disk, SaveError, Saved};
 use crate::handle::{Ask, HandleEnd};
-use crate::hub::Hub;
 use crate::link::{Arrived, Batch, Links, SendError};
 use crate::resolver::Resolver;
 use crate::telemetry::Telemetry;
@@ -42,7 +42,7 @@ pub(crate) struct Driver {
     pub(crate) links: Links,
     pub(crate) resolver: Resolver,
     pub(crate) disk: Disk,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) announcer: Announcer,
     pub(crate) telemetry: Arc<dyn Telemetry>,
 }
 
@@ -201,13 +201,7 @@ impl Running {
             Effect::Send { link, batch } => self.send(link, batch),
             Effect::Resolve { name } => driver.resolver.resolve(name),
             Effect::Persist { seq } => self.persist(seq),
-            Effect::Event(event) => {
-                log_event(&event);
-                if event.kind.level() > Level::Debug {
-                    driver.hub.publish(event.kind.name(), &event.payload);
-                }
-                driver.telemetry.event(&event);
-            }
+            Effect::Event(event) => driver.announcer.announce(&event),
             Effect::Answer { token, answer } => {
                 if let Some(asker) = self.answers.remove(&token) {
                     // It may have left.
@@ -244,25 +238,6 @@ async fn sleep_until(timer: Option<time::Instant>) {
     match timer {
         Some(timer) => time::sleep_until(timer).await,
         None => std::future::pending().await,
-    }
-}
-
-/// One line, with the reason at its end for people. Log levels are those of the reference, one step apart
-/// from ours in name: its "verbose" is our debug.
-fn log_event(event: &Event) {
-    macro_rules! line {
-        ($level:ident) => {
-            match &event.reason {
-                Some(reason) => event!(target: "bellwether::event", tracing::Level::$level, reason, "{event}"),
-                None => event!(target: "bellwether::event", tracing::Level::$level, "{event}"),
-            }
-        };
-    }
-    match event.kind.level() {
-        Level::Debug => line!(TRACE),
-        Level::Verbose => line!(DEBUG),
-        Level::Notice => line!(INFO),
-        Level::Warning => line!(WARN),
     }
 }
 

@@ -8,6 +8,7 @@
 //! who wants figures implements [`Telemetry`].
 
 mod access;
+mod announce;
 mod client;
 mod clock;
 mod command;
@@ -22,6 +23,7 @@ mod link;
 mod listener;
 mod log;
 mod resolver;
+mod script;
 mod signal;
 mod stats;
 mod telemetry;
@@ -35,4 +37,5 @@ pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};
 pub use hub::{Delivery, Hub, Message, SubscribeError, Subscriber};
 pub use listener::{Context, Identity, Limits, serve};
 pub use log::{Log, LogError};
+pub use script::{PendingScript, Runner, ScriptSettings, ScriptState};
 pub use telemetry::{NoTelemetry, Telemetry};

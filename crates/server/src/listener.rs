@@ -27,6 +27,7 @@ use crate::client::connection::Connection;
 use crate::client::{Client, Clients};
 use crate::handle::Handle;
 use crate::hub::Hub;
+use crate::script::Runner;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
 
@@ -69,6 +70,8 @@ pub struct Context {
     pub identity: Identity,
     /// Who counts.
     pub telemetry: Arc<dyn Telemetry>,
+    /// The scripts of operators.
+    pub scripts: Runner,
 }
 
 impl fmt::Debug for Context {
@@ -348,6 +351,7 @@ mod tests {
             limits,
             identity: Identity::default(),
             telemetry: Arc::new(NoTelemetry),
+            scripts: Runner::default(),
         })
     }
 

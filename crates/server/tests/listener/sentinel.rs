@@ -233,7 +233,9 @@ async fn info_has_what_clients_read() {
 async fn a_stopped_driver_ends_the_connection_with_a_reason() {
     use std::sync::Arc;
 
-    use bellwether_server::{Access, Clock, Context, Handle, Hub, Identity, Limits, NoTelemetry, serve};
+    use bellwether_server::{
+        Access, Clock, Context, Handle, Hub, Identity, Limits, NoTelemetry, Runner, serve,
+    };
     use tokio_util::sync::CancellationToken;
 
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
@@ -249,6 +251,7 @@ async fn a_stopped_driver_ends_the_connection_with_a_reason() {
         limits: Limits::default(),
         identity: Identity::default(),
         telemetry: Arc::new(NoTelemetry),
+        scripts: Runner::default(),
     };
     tokio::spawn(serve(vec![listener], context, CancellationToken::new()));
     let mut client = crate::support::Client::connect(addr).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{AddressBook, Answer, GroupName, Request, Secret};
-use bellwether_server::{Access, Clock, Context, Handle, Hub, Identity, Limits, NoTelemetry, serve};
+use bellwether_server::{Access, Clock, Context, Handle, Hub, Identity, Limits, NoTelemetry, Runner, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -75,6 +75,7 @@ impl Setup {
                 executable: "/usr/bin/bellwether".to_owned(),
             },
             telemetry: Arc::new(NoTelemetry),
+            scripts: Runner::default(),
         };
         let served = tokio::spawn(serve(vec![listener], context, stop.clone()));
         Fixture {
