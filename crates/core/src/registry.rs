@@ -174,7 +174,9 @@ impl Registry {
                 primary,
                 options,
             } => {
-                let record = GroupRecord::new(primary.clone(), options.clone());
+                let mut record = GroupRecord::new(primary.clone(), options.clone());
+                // A group of this name may have been here before and have voted in any epoch so far.
+                record.vote.epoch = self.current_epoch;
                 self.groups.entry(group.clone()).or_insert(record);
             }
             Decision::Remove { group } => {
