@@ -225,6 +225,10 @@ impl Daemon {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 run_id: random::run_id().map_err(DaemonError::Random)?,
                 port: config.daemon.port,
+                listeners: listeners
+                    .iter()
+                    .filter_map(|listener| listener.local_addr().ok())
+                    .collect(),
                 config_file: config_file.display().to_string(),
                 executable: std::env::current_exe()
                     .map_or_else(|_| String::new(), |path| path.display().to_string()),

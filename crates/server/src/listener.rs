@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::client::connection::Connection;
+use crate::client::pause::Pause;
 use crate::client::{Client, Clients};
 use crate::handle::Handle;
 use crate::hub::Hub;
@@ -120,6 +121,8 @@ pub struct Identity {
     pub run_id: String,
     /// The port.
     pub port: u16,
+    /// Where we listen.
+    pub listeners: Vec<SocketAddr>,
     /// The path of the configuration file; empty without one.
     pub config_file: String,
     /// The path of the program.
@@ -132,6 +135,7 @@ pub(crate) struct Server {
     pub(crate) context: Context,
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
+    pub(crate) pause: Pause,
     buffered: AtomicUsize,
     last_warning_ms: AtomicU64,
 }
@@ -142,6 +146,7 @@ impl Server {
             context,
             clients: Clients::default(),
             stats: Stats::default(),
+            pause: Pause::default(),
             buffered: AtomicUsize::new(0),
             last_warning_ms: AtomicU64::new(0),
         }

@@ -176,9 +176,12 @@ impl Connection {
 
     /// Runs one request that came, or was reached, at `started`. Gives when it was answered.
     async fn run_request(&mut self, request: &Request, started: Instant) -> Result<Instant, End> {
-        match self.session.run(request, &mut self.output) {
-            Flow::Done => {}
-            Flow::Ask(question) => self.ask(request, question).await?,
+        loop {
+            match self.session.run(request, &mut self.output) {
+                Flow::Done => break,
+                Flow::Ask(question) => break self.ask(request, question).await?,
+                Flow::Held => self.hold().await?,
+            }
         }
         let now = Instant::now();
         if let Some(name) = self.session.current {
@@ -186,6 +189,30 @@ impl Connection {
             self.session.server.context.telemetry.command(name, took);
         }
         Ok(now)
+    }
+
+    /// Waits until clients are paused no more. Messages go on to subscribers.
+    async fn hold(&mut self) -> Result<(), End> {
+        self.session.client.is_held.store(true, Ordering::Relaxed);
+        loop {
+            self.deliver().await?;
+            self.flush().await?;
+            let session = &self.session;
+            let messages = async {
+                match &session.subscriber {
+                    Some(subscriber) => subscriber.ready().await,
+                    None => future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = session.client.closed() => return Err(End::Closed),
+                () = session.server.pause.over(|| session.now_ms()) => break,
+                () = messages => {}
+            }
+        }
+        self.session.client.is_held.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Asks the driver and writes its answer. What was answered before goes out first, since this may take as long

@@ -24,20 +24,36 @@ impl Client {
         let _ = write!(
             to,
             " age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
-             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={DEFAULT_USER} redir=-1 resp={} \
+             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={DEFAULT_USER} redir={} resp={} \
              lib-name=",
             seconds_since(self.connected_ms),
             seconds_since(self.last_seen_ms.load(Ordering::Relaxed)),
-            if self.is_subscriber() { 'P' } else { 'N' },
+            self.flags(),
             self.channels.load(Ordering::Relaxed),
             self.patterns.load(Ordering::Relaxed),
             labels.command.unwrap_or("NULL"),
+            self.redirect.load(Ordering::Relaxed),
             if self.resp3.load(Ordering::Relaxed) { 3 } else { 2 },
         );
         to.extend_from_slice(&labels.lib_name);
         to.extend_from_slice(b" lib-ver=");
         to.extend_from_slice(&labels.lib_version);
         to.push(b'\n');
+    }
+
+    /// The letters of the reference, in its order.
+    fn flags(&self) -> String {
+        let broadcast = self.is_tracking() && self.broadcast.load(Ordering::Relaxed);
+        let letters = [
+            (self.is_subscriber(), 'P'),
+            (self.is_held.load(Ordering::Relaxed), 'b'),
+            (self.is_tracking(), 't'),
+            (broadcast, 'B'),
+            (self.no_evict.load(Ordering::Relaxed), 'e'),
+        ];
+        let set = letters.into_iter().filter(|(is_set, _)| *is_set);
+        let flags: String = set.map(|(_, letter)| letter).collect();
+        if flags.is_empty() { "N".to_owned() } else { flags }
     }
 }
 

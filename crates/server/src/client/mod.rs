@@ -6,11 +6,12 @@
 
 pub(crate) mod connection;
 mod list;
+pub(crate) mod pause;
 pub(crate) mod session;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,6 +20,9 @@ use tokio::sync::Notify;
 /// Longest name of a client, of its library and of that library's version. They are kept as long as the connection,
 /// so that unlike in Sentinel they must be bounded.
 pub(crate) const MAX_LABEL_BYTES: usize = 1024;
+
+/// The redirection of a client that tracks nothing, as `CLIENT LIST` shows it.
+pub(crate) const NOT_TRACKING: i64 = -1;
 
 /// What others see of a connection. Times are milliseconds of the server's clock.
 #[derive(Debug)]
@@ -35,6 +39,14 @@ pub(crate) struct Client {
     pub(crate) resp3: AtomicBool,
     pub(crate) channels: AtomicU32,
     pub(crate) patterns: AtomicU32,
+    /// Whether it asked not to be evicted, which nobody is.
+    pub(crate) no_evict: AtomicBool,
+    /// The client that hears of what this one tracks: 0 is this one itself, -1 means that it tracks nothing.
+    pub(crate) redirect: AtomicI64,
+    /// Whether it tracks by prefixes.
+    pub(crate) broadcast: AtomicBool,
+    /// Whether a command of it is held up by a pause.
+    pub(crate) is_held: AtomicBool,
     labels: Mutex<Labels>,
     closing: AtomicBool,
     bell: Notify,
@@ -64,6 +76,10 @@ impl Client {
             resp3: AtomicBool::new(false),
             channels: AtomicU32::new(0),
             patterns: AtomicU32::new(0),
+            no_evict: AtomicBool::new(false),
+            redirect: AtomicI64::new(NOT_TRACKING),
+            broadcast: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
             labels: Mutex::default(),
             closing: AtomicBool::new(false),
             bell: Notify::new(),
@@ -89,6 +105,10 @@ impl Client {
         while !self.is_closing() {
             self.bell.notified().await;
         }
+    }
+
+    pub(crate) fn is_tracking(&self) -> bool {
+        self.redirect.load(Ordering::Relaxed) != NOT_TRACKING
     }
 
     pub(crate) fn is_subscriber(&self) -> bool {

@@ -10,8 +10,8 @@ use bellwether_core::Answer;
 use bellwether_resp::{Encoder, Protocol, Request};
 use bytes::BytesMut;
 
-use super::Client;
-use crate::command::{self, Flow, Render};
+use super::{Client, NOT_TRACKING};
+use crate::command::{self, Flow, Render, Tracking};
 use crate::hub::{Delivery, Subscriber};
 use crate::listener::Server;
 
@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) replies: Replies,
     /// Made with the first subscription: most clients have none.
     pub(crate) subscriber: Option<Box<Subscriber>>,
+    /// What `CLIENT TRACKING` set.
+    pub(crate) tracking: Option<Box<Tracking>>,
     /// Whether the request being run gets no reply.
     mute: bool,
     last_command: Option<&'static str>,
@@ -55,6 +57,7 @@ impl Session {
             closing: false,
             replies: Replies::On,
             subscriber: None,
+            tracking: None,
             mute: false,
             last_command: None,
             current: None,
@@ -62,8 +65,9 @@ impl Session {
     }
 
     /// Runs one request. What it answers at once is appended to `out`; otherwise the driver is to be asked,
-    /// and its answer given to [`answer`](Self::answer) before the next request.
+    /// and its answer given to [`answer`](Self::answer) before the next request. One that is held is to be run again.
     pub(crate) fn run(&mut self, words: &Request, out: &mut BytesMut) -> Flow {
+        let replies = self.replies;
         self.mute = self.replies == Replies::SkipNext;
         if self.mute {
             self.replies = Replies::On;
@@ -75,6 +79,14 @@ impl Session {
             words,
             out,
         });
+        if matches!(flow, Flow::Held) {
+            self.replies = replies;
+        }
+        if let (Some(tracking), Some(name)) = (&mut self.tracking, self.current)
+            && !name.starts_with("client|")
+        {
+            tracking.forget_caching();
+        }
         self.silence(before, out);
         flow
     }
@@ -121,6 +133,16 @@ impl Session {
     pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
         self.authenticated = authenticated;
         self.client.authenticated.store(authenticated, Ordering::Relaxed);
+    }
+
+    /// Changes what is tracked, `None` for nothing.
+    pub(crate) fn set_tracking(&mut self, tracking: Option<Box<Tracking>>) {
+        let redirect = tracking.as_ref().map(|tracking| tracking.redirect());
+        let redirect = redirect.map_or(NOT_TRACKING, |id| i64::try_from(id).unwrap_or(i64::MAX));
+        let broadcast = tracking.as_ref().is_some_and(|tracking| tracking.is_broadcast());
+        self.client.redirect.store(redirect, Ordering::Relaxed);
+        self.client.broadcast.store(broadcast, Ordering::Relaxed);
+        self.tracking = tracking;
     }
 
     /// The subscriber, made now if there was none.

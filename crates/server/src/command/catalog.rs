@@ -3,23 +3,26 @@
 use bellwether_resp::Encoder;
 
 use super::spec::{Categories, Command};
-use super::{Flow, table};
+use super::{Flow, table, usage};
 use crate::client::session::Call;
 use crate::glob;
+
+/// The commands that there are to know of: as many as in the reference, because some ask for their number.
+fn shown() -> impl Iterator<Item = &'static Command> {
+    table::COMMANDS.iter().filter(|command| !command.hidden)
+}
 
 /// `COMMAND`
 pub(super) fn all(call: &mut Call<'_>) -> Flow {
     let mut to = call.reply();
-    to.array(table::COMMANDS.len());
-    table::COMMANDS
-        .iter()
-        .for_each(|command| describe(&mut to, command));
+    to.array(shown().count());
+    shown().for_each(|command| describe(&mut to, command));
     Flow::Done
 }
 
 pub(super) fn count(call: &mut Call<'_>) -> Flow {
     call.reply()
-        .integer(i64::try_from(table::COMMANDS.len()).unwrap_or(i64::MAX));
+        .integer(i64::try_from(shown().count()).unwrap_or(i64::MAX));
     Flow::Done
 }
 
@@ -43,7 +46,7 @@ pub(super) fn info(call: &mut Call<'_>) -> Flow {
 /// `COMMAND DOCS [<name> …]`
 pub(super) fn docs(call: &mut Call<'_>) -> Flow {
     let commands: Vec<&Command> = match call.words.len() {
-        2 => table::COMMANDS.iter().collect(),
+        2 => shown().collect(),
         _ => call.words.args().skip(2).filter_map(by_full_name).collect(),
     };
     document(&mut call.reply(), &commands);
@@ -65,9 +68,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Flow {
     } else {
         return call.syntax_error();
     };
-    let every = table::COMMANDS
-        .iter()
-        .flat_map(|command| std::iter::once(command).chain(command.subcommands));
+    let every = shown().flat_map(|command| std::iter::once(command).chain(command.subcommands));
     let names: Vec<&str> = every
         .filter(|command| keep(command))
         .map(|command| command.name)
@@ -118,7 +119,7 @@ pub(super) fn help(call: &mut Call<'_>) -> Flow {
 /// The command of a name such as `ping` or `client|list`.
 fn by_full_name(name: &[u8]) -> Option<&'static Command> {
     match name.iter().position(|byte| *byte == b'|') {
-        None => table::find(name),
+        None => table::find(name).filter(|command| !command.hidden),
         Some(at) => table::find(name.get(..at)?)?.subcommand(name.get(at + 1..)?),
     }
 }
@@ -155,14 +156,19 @@ fn document(to: &mut Encoder<'_>, commands: &[&Command]) {
     to.map(commands.len());
     for command in commands {
         let subcommands: Vec<&Command> = command.subcommands.iter().collect();
+        let arguments = usage::parse(command.doc.usage);
         to.bulk(command.name);
-        to.map(if subcommands.is_empty() { 3 } else { 4 });
+        to.map(3 + usize::from(!arguments.is_empty()) + usize::from(!subcommands.is_empty()));
         to.bulk("summary");
         to.bulk(command.doc.summary);
         to.bulk("since");
         to.bulk(command.doc.since);
         to.bulk("group");
         to.bulk(command.doc.group);
+        if !arguments.is_empty() {
+            to.bulk("arguments");
+            usage::write(to, &arguments);
+        }
         if !subcommands.is_empty() {
             to.bulk("subcommands");
             document(to, &subcommands);

@@ -260,15 +260,6 @@ fn unknown_type(call: &mut Call<'_>, index: usize) -> Flow {
     call.error_quoting("ERR Unknown client type '", index, "'")
 }
 
-/// `CLIENT NO-EVICT on|off`: accepted, there is no eviction.
-pub(super) fn no_evict(call: &mut Call<'_>) -> Flow {
-    if call.words.arg_is(2, "on") || call.words.arg_is(2, "off") {
-        call.ok()
-    } else {
-        call.syntax_error()
-    }
-}
-
 /// `CLIENT REPLY ON|OFF|SKIP`
 pub(super) fn reply(call: &mut Call<'_>) -> Flow {
     let session = &mut *call.session;

@@ -1,5 +1,7 @@
 //! Commands about the connection itself: `PING`, `AUTH`, `HELLO`, `QUIT`, `RESET`, `ACL WHOAMI`; and `SHUTDOWN`.
 
+use std::sync::atomic::Ordering;
+
 use bellwether_resp::Protocol;
 use bytes::Bytes;
 
@@ -130,6 +132,8 @@ pub(super) fn quit(call: &mut Call<'_>) -> Flow {
 pub(super) fn reset(call: &mut Call<'_>) -> Flow {
     pubsub::forget(call.session);
     call.session.replies = Replies::On;
+    call.session.set_tracking(None);
+    call.session.client.no_evict.store(false, Ordering::Relaxed);
     call.session.set_protocol(Protocol::Resp2);
     let authenticated = !call.session.server.context.access.needs_password();
     call.session.set_authenticated(authenticated);

@@ -1,7 +1,7 @@
 //! `INFO`: what operators and exporters read.
 //!
-//! The section about groups comes from the core as text; the others are about this process. Counters that only a
-//! data server has are left out.
+//! The section about groups comes from the core as text; the others are about this process. What only a
+//! data server has is shown as one without data would: exporters look for all fields.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -82,10 +82,13 @@ fn write(call: &mut Call<'_>, groups: Option<&str>) {
 
 const SENTINEL_TITLE: &str = "# Sentinel";
 
-/// Writes a title and the lines `field:value`.
+/// Writes the lines `field:value`, below a title if there is one.
 macro_rules! lines {
-    ($to:expr, $title:literal, $($field:literal: $value:expr,)+) => {{
+    ($to:expr, $title:literal, $($lines:tt)+) => {{
         $to.push_str(concat!("# ", $title, "\r\n"));
+        lines!($to, $($lines)+);
+    }};
+    ($to:expr, $($field:literal: $value:expr,)+) => {{
         // Writing to a string cannot fail.
         $(let _ = write!($to, concat!($field, ":{}\r\n"), $value);)+
     }};
@@ -103,8 +106,8 @@ fn server(session: &Session, to: &mut String) {
         "redis_version": COMPATIBLE_VERSION,
         "redis_git_sha1": "00000000",
         "redis_git_dirty": 0,
+        "redis_build_id": identity.version,
         "redis_mode": "sentinel",
-        "bellwether_version": identity.version,
         "os": format_args!(
             "{} {} {}",
             system.sysname().to_string_lossy(),
@@ -112,16 +115,34 @@ fn server(session: &Session, to: &mut String) {
             system.machine().to_string_lossy()
         ),
         "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": "epoll",
+        "atomicvar_api": "rust",
+        "gcc_version": "0.0.0",
         "process_id": std::process::id(),
+        "process_supervised": "no",
         "run_id": identity.run_id,
         "tcp_port": identity.port,
         "server_time_usec": now_us,
         "uptime_in_seconds": uptime_s,
         "uptime_in_days": uptime_s / 86_400,
+        "hz": 10,
+        "configured_hz": 10,
+        "lru_clock": (now_us / 1_000_000) & 0x00ff_ffff,
         "executable": identity.executable,
         "config_file": identity.config_file,
+        "io_threads_active": 0,
+        "bellwether_version": identity.version,
     );
+    for (index, address) in identity.listeners.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            to,
+            "listener{index}:name=tcp,bind={},port={}\r\n",
+            address.ip(),
+            address.port()
+        );
+    }
 }
 
 fn clients(session: &Session, to: &mut String) {
@@ -133,7 +154,7 @@ fn clients(session: &Session, to: &mut String) {
         "client_recent_max_input_buffer": 0,
         "client_recent_max_output_buffer": 0,
         "blocked_clients": 0,
-        "tracking_clients": 0,
+        "tracking_clients": all.iter().filter(|client| client.is_tracking()).count(),
         "pubsub_clients": all.iter().filter(|client| client.is_subscriber()).count(),
         "watching_clients": 0,
         "clients_in_timeout_table": 0,
@@ -154,17 +175,73 @@ fn stats(session: &Session, to: &mut String) {
         "instantaneous_ops_per_sec": rates.commands.round(),
         "total_net_input_bytes": stats.input_bytes.get(),
         "total_net_output_bytes": stats.output_bytes.get(),
+        "total_net_repl_input_bytes": 0,
+        "total_net_repl_output_bytes": 0,
         "instantaneous_input_kbps": format_args!("{:.2}", rates.input_bytes / 1024.0),
         "instantaneous_output_kbps": format_args!("{:.2}", rates.output_bytes / 1024.0),
+        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": stats.rejected.get(),
+    );
+    zeros(to, DATA_FIELDS);
+    lines!(to,
         "pubsub_channels": channels,
         "pubsub_patterns": patterns,
+        "pubsubshard_channels": 0,
         "pubsub_clients_cut_off": hub.cut_off_total(),
+    );
+    zeros(to, WORK_FIELDS);
+    lines!(to,
         "total_error_replies": stats.errors.get(),
+        "dump_payload_sanitizations": 0,
         "total_reads_processed": stats.reads.get(),
         "total_writes_processed": stats.writes.get(),
+        "io_threaded_reads_processed": 0,
+        "io_threaded_writes_processed": 0,
+        "reply_buffer_shrinks": 0,
+        "reply_buffer_expands": 0,
     );
 }
+
+/// Writes fields that only a data server counts.
+fn zeros(to: &mut String, fields: &[(&str, &str)]) {
+    for (field, zero) in fields {
+        let _ = write!(to, "{field}:{zero}\r\n");
+    }
+}
+
+const DATA_FIELDS: &[(&str, &str)] = &[
+    ("sync_full", "0"),
+    ("sync_partial_ok", "0"),
+    ("sync_partial_err", "0"),
+    ("expired_keys", "0"),
+    ("expired_stale_perc", "0.00"),
+    ("expired_time_cap_reached_count", "0"),
+    ("expire_cycle_cpu_milliseconds", "0"),
+    ("evicted_keys", "0"),
+    ("evicted_clients", "0"),
+    ("total_eviction_exceeded_time", "0"),
+    ("current_eviction_exceeded_time", "0"),
+    ("keyspace_hits", "0"),
+    ("keyspace_misses", "0"),
+];
+
+const WORK_FIELDS: &[(&str, &str)] = &[
+    ("latest_fork_usec", "0"),
+    ("total_forks", "0"),
+    ("migrate_cached_sockets", "0"),
+    ("slave_expires_tracked_keys", "0"),
+    ("active_defrag_hits", "0"),
+    ("active_defrag_misses", "0"),
+    ("active_defrag_key_hits", "0"),
+    ("active_defrag_key_misses", "0"),
+    ("total_active_defrag_time", "0"),
+    ("current_active_defrag_time", "0"),
+    ("tracking_total_keys", "0"),
+    ("tracking_total_items", "0"),
+    ("tracking_total_prefixes", "0"),
+    ("unexpected_error_replies", "0"),
+];
 
 fn cpu(to: &mut String) {
     let whole = CpuSeconds::read("/proc/self/stat").unwrap_or_default();

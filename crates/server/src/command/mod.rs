@@ -1,7 +1,7 @@
 //! The commands that clients may send: one table, and the checks in front of it.
 //!
 //! Order of checks, as Sentinel: the command and its subcommand exist, the number of words fits, the client has
-//! authenticated, the subscriber context allows it. Only then does it run. A command either answers at once
+//! authenticated, the subscriber context allows it, clients are not paused. Only then does it run. A command either answers at once
 //! or asks the driver; none waits, reads or writes by itself.
 
 mod answer;
@@ -9,16 +9,21 @@ mod catalog;
 mod client;
 mod connection;
 mod info;
+mod pause;
 mod pubsub;
+mod script;
 mod sentinel;
 mod spec;
 mod table;
+mod tracking;
+mod usage;
 
 use bellwether_core::{Answer, Request as Ask};
 use bellwether_resp::{Protocol, Request};
 
 use crate::client::session::Call;
 pub(crate) use spec::Command;
+pub(crate) use tracking::Tracking;
 
 /// The Redis version that we claim where clients decide by it what they may use.
 pub(crate) const COMPATIBLE_VERSION: &str = "7.2.6";
@@ -30,6 +35,8 @@ const MAX_QUOTED_BYTES: usize = 128;
 pub(crate) enum Flow {
     /// It is answered.
     Done,
+    /// All clients are paused; it must be run again after that.
+    Held,
     /// The driver must be asked.
     Ask(Box<Question>),
 }
@@ -80,6 +87,9 @@ pub(crate) fn run(call: &mut Call<'_>) -> Flow {
             command.name
         ));
     }
+    if call.session.server.pause.is_on(|| call.session.now_ms()) {
+        return Flow::Held;
+    }
     call.session.note_command(command.name);
     call.session.server.stats.commands.add(1);
     match command.run {
@@ -129,6 +139,20 @@ fn unknown_subcommand(call: &mut Call<'_>, container: &Command) -> Flow {
     let word = quoted(call.word(1), MAX_QUOTED_BYTES).to_vec();
     let help = format!("'. Try {} HELP.", container.name.to_ascii_uppercase());
     call.error([b"ERR unknown subcommand '", &*word, help.as_bytes()].concat())
+}
+
+/// Refuses a subcommand that takes one of several forms, none of which this is.
+fn unknown_form(call: &mut Call<'_>, container: &str) -> Flow {
+    let word = quoted(call.word(1), MAX_QUOTED_BYTES).to_vec();
+    let help = format!("'. Try {container} HELP.");
+    call.error(
+        [
+            b"ERR unknown subcommand or wrong number of arguments for '",
+            &*word,
+            help.as_bytes(),
+        ]
+        .concat(),
+    )
 }
 
 /// The start of a word. As Sentinel, a NUL ends it.

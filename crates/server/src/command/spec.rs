@@ -16,6 +16,8 @@ pub(crate) struct Command {
     pub(crate) tips: &'static [&'static str],
     pub(crate) doc: Doc,
     pub(crate) subcommands: &'static [Self],
+    /// Whether it is answered but not told of.
+    pub(crate) hidden: bool,
     /// `None` for a pure container.
     pub(crate) run: Option<Run>,
 }
@@ -130,12 +132,19 @@ impl Command {
             tips: &[],
             doc,
             subcommands: &[],
+            hidden: false,
             run: None,
         }
     }
 
     pub(crate) const fn run(mut self, run: Run) -> Self {
         self.run = Some(run);
+        self
+    }
+
+    /// Leaves it out of `COMMAND`.
+    pub(crate) const fn hidden(mut self) -> Self {
+        self.hidden = true;
         self
     }
 

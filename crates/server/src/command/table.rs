@@ -3,7 +3,7 @@
 //! Names, arities, flags and categories are those of Redis 7.2; rows that it does not have are marked.
 
 use super::spec::{Categories, Command, Doc, Flags};
-use super::{catalog, client, connection, info, pubsub, sentinel};
+use super::{catalog, client, connection, info, pause, pubsub, script, sentinel, tracking};
 
 /// Every command, by name.
 pub(crate) static COMMANDS: &[Command] = &[
@@ -111,7 +111,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         pub_sub("[<pattern> ...]", "Stops listening to patterns.", "2.0.0"),
     )
     .run(pubsub::punsubscribe),
-    // Not in Sentinel since 7.0.
+    // Not in Sentinel since 7.0, so that it does not count among the commands.
     Command::new(
         "quit",
         -1,
@@ -119,8 +119,9 @@ pub(crate) static COMMANDS: &[Command] = &[
         doc("", "Closes the connection.", "1.0.0", "connection"),
     )
     .also(Categories::CONNECTION)
+    .hidden()
     .run(connection::quit),
-    // Not in Sentinel since 7.0.
+    // As QUIT.
     Command::new(
         "reset",
         1,
@@ -133,6 +134,7 @@ pub(crate) static COMMANDS: &[Command] = &[
         ),
     )
     .also(Categories::CONNECTION)
+    .hidden()
     .run(connection::reset),
     Command::new(
         "role",
@@ -196,6 +198,15 @@ static ACL: &[Command] = &[
 
 static CLIENT: &[Command] = &[
     of_client(
+        "client|caching",
+        3,
+        BASIC,
+        "YES|NO",
+        "Tracks the keys of the next command, or does not; there are none.",
+        "6.0.0",
+    )
+    .run(tracking::caching),
+    of_client(
         "client|getname",
         2,
         BASIC,
@@ -204,6 +215,15 @@ static CLIENT: &[Command] = &[
         "2.6.9",
     )
     .run(client::getname),
+    of_client(
+        "client|getredir",
+        2,
+        BASIC,
+        "",
+        "Returns the client that is told of changed keys instead.",
+        "6.0.0",
+    )
+    .run(tracking::get_redirect),
     of_client(
         "client|id",
         2,
@@ -240,10 +260,19 @@ static CLIENT: &[Command] = &[
         3,
         ADMIN,
         "ON|OFF",
-        "Accepted for compatibility; nobody is evicted.",
+        "Asks not to be evicted, which nobody is.",
         "7.0.0",
     )
-    .run(client::no_evict),
+    .run(tracking::no_evict),
+    of_client(
+        "client|pause",
+        -3,
+        ADMIN,
+        "<milliseconds> [WRITE|ALL]",
+        "Holds up the commands of all clients.",
+        "3.0.0",
+    )
+    .run(pause::pause),
     of_client(
         "client|reply",
         3,
@@ -271,6 +300,42 @@ static CLIENT: &[Command] = &[
         "2.6.9",
     )
     .run(client::setname),
+    of_client(
+        "client|tracking",
+        -3,
+        BASIC,
+        TRACKING_USAGE,
+        "Asks to be told of changed keys; there are none.",
+        "6.0.0",
+    )
+    .run(tracking::tracking),
+    of_client(
+        "client|trackinginfo",
+        2,
+        BASIC,
+        "",
+        "Shows what CLIENT TRACKING set.",
+        "6.2.0",
+    )
+    .run(tracking::tracking_info),
+    of_client(
+        "client|unblock",
+        -3,
+        ADMIN,
+        "<client-id> [TIMEOUT|ERROR]",
+        "Ends the waiting of a client; none ever waits.",
+        "5.0.0",
+    )
+    .run(tracking::unblock),
+    of_client(
+        "client|unpause",
+        2,
+        ADMIN,
+        "",
+        "Ends the pause of all clients.",
+        "6.2.0",
+    )
+    .run(pause::unpause),
     of_client("client|help", 2, READY, "", HELP, "5.0.0").run(client::help),
 ];
 
@@ -371,6 +436,13 @@ static SENTINEL: &[Command] = &[
     )
     .run(sentinel::monitor),
     of_sentinel("sentinel|myid", 2, "", "Returns the id of this sentinel.").run(sentinel::my_id),
+    of_sentinel(
+        "sentinel|pending-scripts",
+        2,
+        "",
+        "Shows the scripts that run or wait.",
+    )
+    .run(script::pending),
     of_sentinel("sentinel|primaries", 2, "", "As MASTERS.").run(sentinel::primaries),
     of_sentinel("sentinel|primary", 3, "<master-name>", "As MASTER.").run(sentinel::primary),
     of_sentinel(
@@ -425,6 +497,8 @@ const UNORDERED: &[&str] = &["nondeterministic_output_order"];
 
 const HELP: &str = "Print this help.";
 const HELLO_USAGE: &str = "[<protocol> [AUTH <user> <password>] [SETNAME <name>]]";
+const TRACKING_USAGE: &str =
+    "ON|OFF [REDIRECT <client-id>] [PREFIX <prefix> ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]";
 const KILL_USAGE: &str = "<ip:port> | ID|ADDR|LADDR|TYPE|USER|SKIPME|MAXAGE <value> ...";
 
 const fn doc(usage: &'static str, summary: &'static str, since: &'static str, group: &'static str) -> Doc {

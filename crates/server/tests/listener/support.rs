@@ -19,6 +19,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Fixture {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) scripts: Runner,
     pub(crate) stop: CancellationToken,
     pub(crate) served: JoinHandle<()>,
 }
@@ -62,6 +63,7 @@ impl Setup {
             }
         });
         let hub = Hub::new();
+        let scripts = Runner::default();
         let context = Context {
             handle,
             hub: Arc::clone(&hub),
@@ -71,16 +73,18 @@ impl Setup {
                 version: "0.0.1".to_owned(),
                 run_id: "f".repeat(40),
                 port: addr.port(),
+                listeners: vec![addr],
                 config_file: "/etc/sentinel.conf".to_owned(),
                 executable: "/usr/bin/bellwether".to_owned(),
             },
             telemetry: Arc::new(NoTelemetry),
-            scripts: Runner::default(),
+            scripts: scripts.clone(),
         };
         let served = tokio::spawn(serve(vec![listener], context, stop.clone()));
         Fixture {
             addr,
             hub,
+            scripts,
             stop,
             served,
         }
