@@ -10,12 +10,20 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longer than any reply of a healthy process, short enough to notice a hung one.
 const REPLY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Connects with the usual deadlines.
+/// Connects with the usual deadlines, without a password.
 ///
 /// # Errors
 /// When nobody listens there, or it does not answer in time.
 pub fn connect(port: u16) -> Result<Connection> {
-    let connection = connect_unbounded(port)?;
+    connect_with(port, None)
+}
+
+/// Connects with the usual deadlines and a password if there is one.
+///
+/// # Errors
+/// When nobody listens there, it does not answer in time, or not to this password.
+pub fn connect_with(port: u16, password: Option<&str>) -> Result<Connection> {
+    let connection = connect_unbounded(port, password)?;
     connection.set_read_timeout(Some(REPLY_LIMIT))?;
     connection.set_write_timeout(Some(REPLY_LIMIT))?;
     Ok(connection)
@@ -24,12 +32,16 @@ pub fn connect(port: u16) -> Result<Connection> {
 /// Connects without a deadline on replies, for subscriptions.
 ///
 /// # Errors
-/// When nobody listens there.
-pub fn connect_unbounded(port: u16) -> Result<Connection> {
+/// When nobody listens there, or not to this password.
+pub fn connect_unbounded(port: u16, password: Option<&str>) -> Result<Connection> {
+    // A library name is of no use here, and older sentinels refuse to hear it.
+    let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
+    if let Some(password) = password {
+        settings = settings.set_password(password);
+    }
     let info = ConnectionAddr::Tcp("127.0.0.1".to_owned(), port)
         .into_connection_info()?
-        // A library name is of no use here, and older sentinels refuse to hear it.
-        .set_redis_settings(RedisConnectionInfo::default().set_skip_set_lib_name());
+        .set_redis_settings(settings);
     Client::open(info)?
         .get_connection_with_timeout(CONNECT_LIMIT)
         .with_context(|| format!("connecting to port {port}"))
@@ -40,7 +52,23 @@ pub fn connect_unbounded(port: u16) -> Result<Connection> {
 /// # Errors
 /// When the connection fails or the reply is an error or of another shape.
 pub fn ask<T: FromRedisValue>(port: u16, words: &[&str]) -> Result<T> {
-    ask_on(&mut connect(port)?, words).with_context(|| format!("asking port {port}"))
+    ask_with(port, None, words)
+}
+
+/// The same with a password if there is one.
+///
+/// # Errors
+/// As [`ask`], and when the password is refused.
+pub fn ask_with<T: FromRedisValue>(port: u16, password: Option<&str>, words: &[&str]) -> Result<T> {
+    ask_on(&mut connect_with(port, password)?, words).with_context(|| format!("asking port {port}"))
+}
+
+/// The password that config lines demand of clients.
+pub(crate) fn password_in(lines: &[String]) -> Option<String> {
+    lines
+        .iter()
+        .find_map(|line| line.strip_prefix("requirepass "))
+        .map(str::to_owned)
 }
 
 /// Sends one command on an open connection and converts the reply.

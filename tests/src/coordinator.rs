@@ -78,6 +78,7 @@ pub struct Coordinator {
     dir: PathBuf,
     log: PathBuf,
     journal: Journal,
+    password: Option<String>,
 }
 
 impl Coordinator {
@@ -120,6 +121,7 @@ impl Coordinator {
             dir,
             log,
             journal: Journal::default(),
+            password: client::password_in(directives),
         })
     }
 
@@ -164,7 +166,8 @@ impl Coordinator {
             );
         }
         self.id = self.ask(&["SENTINEL", "MYID"])?;
-        self.journal.follow(self.index, self.port())
+        self.journal
+            .follow(self.index, self.port(), self.password.as_deref())
     }
 
     /// Starts it again from its config file as it is now.
@@ -303,7 +306,7 @@ impl Coordinator {
     /// # Errors
     /// When it does not answer, or with an error, or in another shape.
     pub fn ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T> {
-        client::ask(self.port(), words).with_context(|| self.name())
+        client::ask_with(self.port(), self.password.as_deref(), words).with_context(|| self.name())
     }
 
     /// The port GET-MASTER-ADDR-BY-NAME gives for the group.
@@ -356,6 +359,22 @@ impl Coordinator {
             &epoch,
             candidate,
         ])
+    }
+
+    /// Orders a failover of the group (SENTINEL FAILOVER).
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn fail_over(&self) -> Result<()> {
+        self.ask(&["SENTINEL", "FAILOVER", GROUP])
+    }
+
+    /// Changes an option of the group here, and only here (SENTINEL SET).
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn set(&self, option: &str, value: &str) -> Result<()> {
+        self.ask(&["SENTINEL", "SET", GROUP, option, value])
     }
 
     fn process(&mut self) -> Result<&mut Process> {

@@ -19,11 +19,18 @@ const STABLE_LIMIT: Duration = Duration::from_secs(40);
 /// Lines of each log shown when a test fails.
 const TAIL_LINES: usize = 60;
 
+/// What servers want from their clients in a fleet with passwords.
+pub const SERVER_PASSWORD: &str = "server-secret";
+/// What coordinators want from theirs.
+pub const SENTINEL_PASSWORD: &str = "sentinel-secret";
+
 /// The shape of a fleet. Take [`Options::from_env`] and change what matters to the test.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which program coordinates.
     pub kind: Kind,
+    /// Which program each coordinator is, by index; where this ends, `kind` holds.
+    pub kinds: Vec<Kind>,
     /// Replicas beside the one primary.
     pub replicas: usize,
     /// Coordinators.
@@ -59,6 +66,7 @@ impl Options {
     pub fn of(kind: Kind) -> Self {
         Self {
             kind,
+            kinds: Vec::new(),
             replicas: 2,
             coordinators: 3,
             quorum: 2,
@@ -72,6 +80,35 @@ impl Options {
             coordinator_config: Vec::new(),
             small_disk_on: None,
         }
+    }
+
+    /// A mixed fleet, with the times of the slower kind.
+    pub fn mixed(kinds: &[Kind]) -> Self {
+        let slower = kinds.iter().copied().max().unwrap_or(Kind::Bellwether);
+        Self {
+            kinds: kinds.to_vec(),
+            coordinators: kinds.len(),
+            ..Self::of(slower)
+        }
+    }
+
+    /// The same fleet with a password on everything.
+    #[must_use]
+    pub fn with_passwords(mut self) -> Self {
+        self.server_config.extend([
+            format!("requirepass {SERVER_PASSWORD}"),
+            format!("masterauth {SERVER_PASSWORD}"),
+        ]);
+        self.coordinator_config.extend([
+            format!("requirepass {SENTINEL_PASSWORD}"),
+            format!("sentinel auth-pass {GROUP} {SERVER_PASSWORD}"),
+        ]);
+        self
+    }
+
+    /// Whether clients need the passwords.
+    pub fn has_passwords(&self) -> bool {
+        client::password_in(&self.server_config).is_some()
     }
 
     /// down-after as a duration.
@@ -162,7 +199,13 @@ impl Fleet {
         let directives = self.options.directives(self.servers[0].port());
         for index in 0..self.options.coordinators {
             let small = self.options.small_disk_on == Some(index);
-            let mut coordinator = Coordinator::prepare(dir, index, self.options.kind, &directives, small)?;
+            let kind = self
+                .options
+                .kinds
+                .get(index)
+                .copied()
+                .unwrap_or(self.options.kind);
+            let mut coordinator = Coordinator::prepare(dir, index, kind, &directives, small)?;
             coordinator.record_in(&self.journal);
             coordinator.spawn()?;
             self.coordinators.push(coordinator);
@@ -318,7 +361,7 @@ impl Fleet {
     pub fn write(&mut self, key: &str, value: &str) -> Result<()> {
         let primary = self.settled()?;
         let replicas = self.servers.iter_mut().filter_map(live_server).count() - 1;
-        let mut connection = client::connect(self.servers[primary].port())?;
+        let mut connection = self.servers[primary].connect()?;
         client::ask_on::<()>(&mut connection, &["SET", key, value])?;
         let count: usize = client::ask_on(&mut connection, &["WAIT", &replicas.to_string(), "1500"])?;
         ensure!(count >= replicas, "{count} of {replicas} replicas acknowledged");
@@ -331,7 +374,7 @@ impl Fleet {
     /// When there is none, or it does not answer.
     pub fn read(&mut self, key: &str) -> Result<Option<String>> {
         let primary = self.settled()?;
-        client::ask(self.servers[primary].port(), &["GET", key])
+        self.servers[primary].ask(&["GET", key])
     }
 
     /// Ends a test that went well: no coordinator crashed, none broke the voting rules. Consumes the fleet.

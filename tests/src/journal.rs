@@ -33,12 +33,12 @@ struct Shared {
 }
 
 impl Journal {
-    /// Subscribes to every channel of the coordinator on `port` and records what comes until it goes away.
+    /// Subscribes to every channel of the coordinator on `port`, which wants `password` if any, and records what comes until it goes away.
     ///
     /// # Errors
     /// When the subscription cannot be made. The subscription is in force when this returns.
-    pub fn follow(&self, source: usize, port: u16) -> Result<()> {
-        let mut connection = client::connect_unbounded(port)?;
+    pub fn follow(&self, source: usize, port: u16, password: Option<&str>) -> Result<()> {
+        let mut connection = client::connect_unbounded(port, password)?;
         let (ready, subscribed) = mpsc::channel();
         let journal = self.clone();
         // The thread ends with the connection, that is with the coordinator's process.

@@ -64,6 +64,20 @@ pub fn test_clients_dir() -> Result<PathBuf> {
     Ok(target.join("test-clients"))
 }
 
+/// A program that this package builds beside its tests.
+///
+/// # Errors
+/// When it is not built.
+pub fn of_this_package(name: &str) -> Result<PathBuf> {
+    let path = profile_dir()?.join(name);
+    ensure!(
+        path.is_file(),
+        "{} does not exist: build it with `cargo build -p bellwether-tests`",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// `target/<profile>`: test executables lie in its `deps`, programs directly in it.
 fn profile_dir() -> Result<PathBuf> {
     let exe = env::current_exe().context("finding the running executable")?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use redis::Value;
+use redis::{Connection, FromRedisValue, Value};
 
 use crate::client;
 use crate::port::Port;
@@ -39,6 +39,7 @@ pub struct RedisServer {
     port: Port,
     dir: PathBuf,
     log: PathBuf,
+    password: Option<String>,
 }
 
 impl RedisServer {
@@ -67,6 +68,7 @@ impl RedisServer {
             port,
             dir,
             log,
+            password: client::password_in(extra),
         };
         server.restart()?;
         Ok(server)
@@ -100,7 +102,7 @@ impl RedisServer {
     pub fn wait_ready(&mut self) -> Result<()> {
         let what = format!("{} to answer PING", self.name);
         wait_for(&what, START_LIMIT, || {
-            let pong: String = client::ask(self.port.number(), &["PING"])?;
+            let pong: String = self.ask(&["PING"])?;
             ensure!(pong == "PONG", "PING gives {pong}");
             Ok(())
         })
@@ -183,12 +185,28 @@ impl RedisServer {
         self.process.as_mut().is_some_and(Process::is_live)
     }
 
+    /// Connects, with the usual deadlines and the password if it wants one.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn connect(&self) -> Result<Connection> {
+        client::connect_with(self.port(), self.password.as_deref())
+    }
+
+    /// Sends a command and converts the reply.
+    ///
+    /// # Errors
+    /// When it does not answer, or with an error or another shape.
+    pub fn ask<T: FromRedisValue>(&self, words: &[&str]) -> Result<T> {
+        client::ask_on(&mut self.connect()?, words).with_context(|| self.name.clone())
+    }
+
     /// What ROLE says.
     ///
     /// # Errors
     /// When it does not answer, or in an unknown form.
     pub fn role(&self) -> Result<Role> {
-        let reply: Vec<Value> = client::ask(self.port(), &["ROLE"])?;
+        let reply: Vec<Value> = self.ask(&["ROLE"])?;
         let text = |at: usize| -> Result<String> {
             let value = reply
                 .get(at)
@@ -210,7 +228,7 @@ impl RedisServer {
     /// # Errors
     /// When it does not answer.
     pub fn info(&self) -> Result<HashMap<String, String>> {
-        let text: String = client::ask(self.port(), &["INFO"])?;
+        let text: String = self.ask(&["INFO"])?;
         let fields = text.lines().filter_map(|line| line.split_once(':'));
         Ok(fields
             .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -1,33 +1,70 @@
-//! Real client libraries write through a failover without being restarted or told anything.
+//! Real client libraries write and read through a planned failover and through a kill, without being restarted or told
+//! anything.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use bellwether_tests::client_script::ClientScript;
+use bellwether_tests::client_script::{ClientScript, Library};
 use bellwether_tests::{Fleet, Options};
 
 /// A client writes about a hundred times a second; its own timeouts and back-offs are below a few seconds.
-const WRITES_LIMIT: Duration = Duration::from_secs(20);
+const WRITES_LIMIT: Duration = Duration::from_secs(30);
 const KEY: &str = "counter";
 
-#[test]
-fn redis_py_writes_through_a_failover() -> Result<()> {
-    writes_through_a_failover(|fleet| ClientScript::python("redis_py_writer.py", fleet, KEY))
+/// One module for each library, so that each is a test of its own.
+macro_rules! libraries {
+    ($($module:ident: $name:literal,)*) => {
+        $(mod $module {
+            use super::*;
+
+            #[test]
+            fn continues() -> Result<()> {
+                goes_on($name, Options::from_env()?)
+            }
+
+            #[test]
+            fn continues_with_passwords() -> Result<()> {
+                goes_on($name, Options::from_env()?.with_passwords())
+            }
+        })*
+
+        #[test]
+        fn every_library_is_tested() {
+            let tested = [$($name),*];
+            for library in bellwether_tests::client_script::LIBRARIES {
+                assert!(tested.contains(&library.name), "{}", library.name);
+            }
+        }
+    };
 }
 
-#[test]
-fn ioredis_writes_through_a_failover() -> Result<()> {
-    writes_through_a_failover(|fleet| ClientScript::node("ioredis_writer.js", fleet, KEY))
+libraries! {
+    redis_py: "redis-py",
+    redis_py_asyncio: "redis-py asyncio",
+    valkey_py: "valkey-py",
+    coredis: "coredis",
+    celery: "Celery",
+    ioredis: "ioredis",
+    iovalkey: "iovalkey",
+    node_redis: "node-redis",
+    redis_rb: "redis-rb",
+    phpredis: "phpredis",
+    redis_rs: "redis-rs",
 }
 
-fn writes_through_a_failover(start: impl FnOnce(&Fleet) -> Result<ClientScript>) -> Result<()> {
-    let mut fleet = Fleet::start(Options::from_env()?)?;
-    let mut client = start(&fleet)?;
-    client.wait_line("replica ok", WRITES_LIMIT)?;
-    client.wait_more(50, WRITES_LIMIT)?;
-    fleet.servers[0].kill()?;
-    fleet.wait_moved_from(0)?;
-    client.wait_more(50, WRITES_LIMIT)?;
+fn goes_on(library: &str, options: Options) -> Result<()> {
+    let mut fleet = Fleet::start(options)?;
+    let mut client = Library::named(library)?.start(&fleet, KEY)?;
+    works(&mut client)?;
+
+    fleet.coordinators[0].fail_over()?;
+    let second = fleet.wait_moved_from(0)?;
+    works(&mut client)?;
+    fleet.wait_stable()?;
+
+    fleet.servers[second].kill()?;
+    fleet.wait_moved_from(second)?;
+    works(&mut client)?;
     // The last write was accepted by the new primary, and nobody else writes.
     let last = client.end()?;
     let stored = fleet.read(KEY)?;
@@ -36,4 +73,10 @@ fn writes_through_a_failover(start: impl FnOnce(&Fleet) -> Result<ClientScript>)
         "the last accepted write was {last}, stored is {stored:?}"
     );
     fleet.finish()
+}
+
+/// Writes are accepted, and a replica can be read.
+fn works(client: &mut ClientScript) -> Result<()> {
+    client.wait_more(30, WRITES_LIMIT)?;
+    client.read_replica(WRITES_LIMIT)
 }
