@@ -8,7 +8,7 @@ use bellwether_core::{Host, Secret};
 
 use crate::diagnostic::{Fault, Problems};
 use crate::lex::Word;
-use crate::options::{Bind, DaemonOptions, LogFormat, LogLevel};
+use crate::options::{Bind, DaemonOptions, LogFormat, LogLevel, UserLine};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::value;
@@ -26,8 +26,8 @@ pub(crate) enum Effect {
     Taken,
     /// It was accepted and does nothing; why that is worth a warning.
     None(String),
-    /// It says what the default user may do; see [`judge_default_user`].
-    DefaultUser,
+    /// It is a user, who must be judged with the other ones in the end; see [`judge_users`].
+    User,
 }
 
 type Run = fn(&mut DaemonOptions, &Statement) -> Result<(), Fault>;
@@ -38,6 +38,13 @@ pub(crate) const HONOURED: &[(&str, Run)] = &[
     ("bind", |o, s| set(&mut o.bind, bind(s))),
     ("protected-mode", |o, s| set(&mut o.protected_mode, flag(s))),
     ("requirepass", |o, s| set(&mut o.requirepass, secret(s))),
+    ("aclfile", |o, s| set(&mut o.aclfile, path(s))),
+    ("acllog-max-len", |o, s| {
+        set(&mut o.acllog_max_len, number(s, 0, u32::MAX).map(|n| n as usize))
+    }),
+    ("acl-pubsub-default", |o, s| {
+        set(&mut o.acl_pubsub_allchannels, pubsub_default(s))
+    }),
     ("dir", dir),
     ("logfile", |o, s| set(&mut o.logfile, path(s))),
     ("loglevel", |o, s| set(&mut o.loglevel, loglevel(s))),
@@ -76,17 +83,10 @@ pub(crate) const GUARDING: &[(&str, &str, &str)] = &[
         "no",
         "TLS is not used on outgoing links: passwords would cross the network in the clear",
     ),
-    (
-        "aclfile",
-        "",
-        "ACL files are not read: everyone would have all permissions",
-    ),
 ];
 
 /// Directives of the reference that a coordinator could honour, or that mean nothing to it.
 const IDLE: &[&str] = &[
-    "acl-pubsub-default",
-    "acllog-max-len",
     "activedefrag",
     "activerehashing",
     "always-show-logo",
@@ -199,13 +199,7 @@ pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<
     }
     match name.as_str() {
         "bellwether" => return own(options, statement).map(|()| Effect::Taken),
-        "user" if statement.text(1) == "default" => return Ok(Effect::DefaultUser),
-        "user" => {
-            let message = "'user' is not supported: everyone would have the permissions of the default user";
-            return Err(
-                Fault::new(0, message).hint("remove the line, and protect the port with 'requirepass'")
-            );
-        }
+        "user" => return user(options, statement).map(|()| Effect::User),
         "rename-command" => {
             let message =
                 "'rename-command' is not supported: the command would stay callable by its old name";
@@ -238,36 +232,19 @@ pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<
     Ok(Effect::None(format!("'{name}' has no effect here")))
 }
 
-/// Refuses a `user default …` line unless it says what holds anyway.
-///
-/// Redis Sentinel writes such a line into every file: with `nopass`, or, beside `requirepass`, with the digest of
-/// that password. The digest is not compared; `requirepass` is what counts.
-pub(crate) fn judge_default_user(options: &DaemonOptions, statement: &Statement, problems: &mut Problems) {
-    let mut has_digest = false;
-    for (rule, word) in statement.args(2).iter().zip(2..) {
-        let rule = rule.text.as_str();
-        has_digest |= rule.starts_with('#');
-        let open = matches!(
-            rule,
-            "on" | "nopass" | "~*" | "&*" | "+@all" | "allkeys" | "allchannels" | "allcommands"
-        );
-        if !(open || rule == "sanitize-payload" || rule.starts_with('#')) {
-            // The rule may be a password, so it is not shown.
-            let message = "permissions of the default user are not supported: it may do everything";
-            let hint = "remove the line, and use 'requirepass' if it sets a password";
-            return problems.error(statement, Fault::new(word, message).hint(hint));
-        }
+/// Warns of what the users say together, or refuses it.
+pub(crate) fn judge_users(options: &DaemonOptions, last: Option<&Statement>, problems: &mut Problems) {
+    let Some(last) = last else { return };
+    if options.aclfile.is_some() {
+        let message = "'user' and 'aclfile' exclude each other: only one of the two can hold";
+        let hint = "move the users into the ACL file, or remove 'aclfile'";
+        return problems.error(last, Fault::new(0, message).hint(hint));
     }
-    if has_digest && options.requirepass.is_none() {
-        let message = "a password given by its digest is not supported: everyone could connect";
-        return problems.error(
-            statement,
-            Fault::new(0, message).hint("use 'requirepass' instead"),
-        );
-    }
-    if !has_digest && options.requirepass.is_some() {
-        let message = "'requirepass' holds, although this line lets everyone in";
-        problems.warning(statement, Fault::new(0, message));
+    let default_user = options.users.iter().find(|user| user.name == "default");
+    let is_open = default_user.is_some_and(|user| user.rules.iter().any(|rule| rule == "nopass"));
+    if is_open && options.requirepass.is_some() {
+        let message = "'requirepass' holds, although the line of the default user lets everyone in";
+        problems.warning(last, Fault::new(0, message));
     }
 }
 
@@ -375,6 +352,39 @@ fn bind(statement: &Statement) -> Result<Vec<Bind>, Fault> {
         Ok(Bind { host, optional })
     };
     arguments.iter().zip(1..).map(one).collect()
+}
+
+/// How many `user` lines are taken. A coordinator has a handful, and each must be compared with those before it.
+const MAX_USERS: usize = 1024;
+
+fn user(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> {
+    let Some(name) = statement.args(1).first() else {
+        return Err(wrong_count());
+    };
+    if name.text.is_empty() || name.text.contains(char::is_whitespace) {
+        return Err(Fault::new(1, "Spaces not allowed in ACL usernames"));
+    }
+    if options.users.iter().any(|user| user.name == name.text) {
+        let message = "Duplicate user found. A user can only be defined once in config files";
+        return Err(Fault::new(1, message));
+    }
+    if options.users.len() == MAX_USERS {
+        return Err(Fault::new(0, format!("more than {MAX_USERS} users")));
+    }
+    options.users.push(UserLine {
+        name: name.text.clone(),
+        rules: statement.args(2).iter().map(|word| word.text.clone()).collect(),
+        file: statement.file.to_string(),
+        line: statement.line,
+        is_main: statement.source == Statement::MAIN,
+        is_edited: false,
+    });
+    Ok(())
+}
+
+fn pubsub_default(statement: &Statement) -> Result<bool, Fault> {
+    single(statement, 1)?;
+    value::choice(statement, 1, &[("allchannels", true), ("resetchannels", false)])
 }
 
 /// As the reference, which changes into one directory after the other: a relative one counts from the last.

@@ -30,7 +30,7 @@ mod yaml;
 pub use args::overrides_from_args;
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;
-pub use options::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions};
+pub use options::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions, UserLine};
 pub use parse::{Loader, parse};
 pub use rewrite::rewrite;
 pub use source::Source;

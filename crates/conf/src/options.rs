@@ -51,6 +51,14 @@ pub struct DaemonOptions {
     pub protected_mode: bool,
     /// `requirepass`: what clients must give with AUTH.
     pub requirepass: Option<Secret>,
+    /// `user`: the ACL users, in the order of their lines. Whether their rules make sense is not known here.
+    pub users: Vec<UserLine>,
+    /// `aclfile`: where the ACL users are kept instead; `None` means in the configuration.
+    pub aclfile: Option<PathBuf>,
+    /// `acllog-max-len`: how many refusals are remembered.
+    pub acllog_max_len: usize,
+    /// `acl-pubsub-default allchannels`: whether a new ACL user may listen to everything.
+    pub acl_pubsub_allchannels: bool,
     /// `dir`: the working directory, joined from all `dir` lines as the reference changes into one after the other.
     pub dir: Option<PathBuf>,
     /// `logfile`; `None` is standard output.
@@ -89,6 +97,10 @@ impl Default for DaemonOptions {
             ],
             protected_mode: false,
             requirepass: None,
+            users: Vec::new(),
+            aclfile: None,
+            acllog_max_len: 128,
+            acl_pubsub_allchannels: false,
             dir: None,
             logfile: None,
             loglevel: LogLevel::Notice,
@@ -102,6 +114,38 @@ impl Default for DaemonOptions {
             bind_source_addr: None,
             http_bind: None,
             state_dir: None,
+        }
+    }
+}
+
+/// One ACL user, as a `user` line gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLine {
+    /// The name.
+    pub name: String,
+    /// The rules behind it. Some are passwords.
+    pub rules: Vec<String>,
+    /// Where the line is, for messages: the name of the text.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// Whether it stands in the main text, which is the one that is rewritten.
+    pub is_main: bool,
+    /// Whether the rules are other than those of the line.
+    pub is_edited: bool,
+}
+
+impl UserLine {
+    /// A user that stands nowhere yet, and whose rules are to follow.
+    #[must_use]
+    pub const fn unplaced(name: String) -> Self {
+        Self {
+            name,
+            rules: Vec::new(),
+            file: String::new(),
+            line: 0,
+            is_main: true,
+            is_edited: true,
         }
     }
 }

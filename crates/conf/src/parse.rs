@@ -49,8 +49,8 @@ pub(crate) struct Walk<'a, 'l> {
     load: &'a mut Loader<'l>,
     daemon: DaemonOptions,
     queue: Vec<Statement>,
-    /// The last `user default` line, which can be judged only when everything is read.
-    default_user: Option<Statement>,
+    /// The last `user` line: users can be judged only when everything is read.
+    last_user: Option<Statement>,
     problems: Problems,
     files: Vec<String>,
     included: usize,
@@ -64,7 +64,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             load,
             daemon: DaemonOptions::default(),
             queue: Vec::new(),
-            default_user: None,
+            last_user: None,
             problems: Problems::default(),
             files: Vec::new(),
             included: 0,
@@ -162,7 +162,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             "include" => self.include(&statement, depth),
             _ => match generic::run(&mut self.daemon, &statement) {
                 Ok(Effect::Taken) => {}
-                Ok(Effect::DefaultUser) => self.default_user = Some(statement),
+                Ok(Effect::User) => self.last_user = Some(statement),
                 Ok(Effect::None(message)) => self.problems.warning(&statement, Fault::new(0, message)),
                 Err(fault) => self.problems.error(&statement, fault),
             },
@@ -209,9 +209,7 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// Carries out the gathered sentinel directives.
     pub(crate) fn finish(mut self) -> Result<Config, Vec<Diagnostic>> {
-        if let Some(statement) = self.default_user.take() {
-            generic::judge_default_user(&self.daemon, &statement, &mut self.problems);
-        }
+        generic::judge_users(&self.daemon, self.last_user.as_ref(), &mut self.problems);
         let mut executor = Executor::new(self.daemon, self.problems, self.names);
         executor.run(&self.queue);
         let (mut config, problems) = executor.finish();

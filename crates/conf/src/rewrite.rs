@@ -1,17 +1,18 @@
 //! Puts the durable state back into a `sentinel.conf` and keeps everything else as it is.
 //!
-//! Only `sentinel …` lines change. Unlike Sentinel, which adds `protected-mode`, `port`, `user`, `dir` and
+//! Only `sentinel …` lines change, and `user` lines of users that were changed while the daemon ran. Unlike Sentinel, which adds `protected-mode`, `port`, `user`, `dir` and
 //! `latency-tracking-info-percentiles` lines that nobody asked for, generic directives stay exactly as they are in
 //! the file, and so do blank lines and the spelling of a line whose meaning has not changed: the file belongs to the
 //! person who wrote it. Redis and Valkey Sentinel load the result.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bellwether_core::Registry;
 
 use crate::emit::{self, Directive, Key};
 use crate::lex::{self, Word};
-use crate::options::{Config, DaemonOptions};
+use crate::options::{Config, DaemonOptions, UserLine};
 use crate::source::Statement;
 use crate::{generic, sentinel};
 
@@ -39,7 +40,9 @@ pub fn rewrite(current_text: &str, config: &Config, registry: &Registry) -> Stri
         .map(|(text, number)| Line::read(text, number, &|group| names.contains(group)))
         .collect();
     let directives = emit::directives(&config.sentinel, registry);
-    let added = place(&mut lines, &directives);
+    let mut added = place_users(&mut lines, &config.daemon.users);
+    let new = place(&mut lines, &directives);
+    added.extend(new.iter().map(|directive| directive.line()));
     render(&lines, &added)
 }
 
@@ -51,6 +54,8 @@ enum Role {
     Misfit,
     /// It belongs to the durable state: removed unless a directive takes it.
     Ours { key: Key, words: Vec<Word> },
+    /// It is about the ACL user of this name.
+    User(String),
     /// It is taken by a directive, with this text; `None` if it says so already.
     Taken(Option<String>),
     /// It is about a group that is gone.
@@ -79,6 +84,9 @@ fn role(text: &str, number: usize, is_monitored: &dyn Fn(&str) -> bool) -> Role 
         return Role::Misfit;
     };
     let word = |index: usize| words.get(index).map_or("", |word: &Word| word.text.as_str());
+    if word(0).eq_ignore_ascii_case("user") && words.len() > 1 {
+        return Role::User(word(1).to_owned());
+    }
     if !word(0).eq_ignore_ascii_case("sentinel") {
         return if is_loadable(text, number, &words) {
             Role::Kept
@@ -118,6 +126,39 @@ fn is_loadable(text: &str, number: usize, words: &[Word]) -> bool {
     };
     let is_include = statement.text(0).eq_ignore_ascii_case("include");
     is_include || generic::run(&mut DaemonOptions::default(), &statement).is_ok()
+}
+
+/// Gives each ACL user that was changed its line; what finds none is returned. Users that were not changed keep
+/// their lines as they are, and those that were removed lose them.
+///
+/// A user whose line stands elsewhere, in an included text or on the command line, is left alone: a second line in
+/// this file would keep the next start from coming up.
+fn place_users(lines: &mut [Line<'_>], users: &[UserLine]) -> Vec<String> {
+    let mut placed = BTreeSet::new();
+    for line in lines.iter_mut() {
+        let Role::User(name) = &line.role else { continue };
+        line.role = match users.iter().find(|user| user.name == *name) {
+            Some(user) if !placed.insert(&user.name) => Role::Gone,
+            Some(user) if user.is_edited => Role::Taken(Some(user_line(user))),
+            Some(_) => Role::Kept,
+            None => Role::Gone,
+        };
+    }
+    let is_new = |user: &&UserLine| user.is_edited && user.is_main && !placed.contains(&user.name);
+    users.iter().filter(is_new).map(user_line).collect()
+}
+
+fn user_line(user: &UserLine) -> String {
+    let mut line = format!("user {}", lex::quote(&user.name));
+    for rule in &user.rules {
+        line.push(' ');
+        match rule.strip_prefix('#') {
+            // Only at the start of a line would it begin a comment.
+            Some(digest) if matches!(lex::quote(digest), Cow::Borrowed(_)) => line.push_str(rule),
+            _ => line.push_str(&lex::quote(rule)),
+        }
+    }
+    line
 }
 
 /// Gives each directive its line; what finds none is returned.
@@ -178,7 +219,7 @@ fn take(lines: &mut [Line<'_>], index: usize, directive: &Directive) {
     line.role = Role::Taken((!is_same).then(|| directive.line()));
 }
 
-fn render(lines: &[Line<'_>], added: &[&Directive]) -> String {
+fn render(lines: &[Line<'_>], added: &[String]) -> String {
     let mut text = String::new();
     let mut has_signature = false;
     // A removed line leaves no gap: of the blank lines around it, one stays.
@@ -189,7 +230,7 @@ fn render(lines: &[Line<'_>], added: &[&Directive]) -> String {
         let is_last = index == lines.len();
         let carriage_return = if line.text.ends_with('\r') { "\r" } else { "" };
         match &line.role {
-            Role::Ours { .. } | Role::Gone => {
+            Role::Ours { .. } | Role::User(_) | Role::Gone => {
                 swallow_blank = last_is_blank;
                 continue;
             }
@@ -222,8 +263,8 @@ fn render(lines: &[Line<'_>], added: &[&Directive]) -> String {
         text.push_str(SIGNATURE);
         text.push('\n');
     }
-    for directive in added {
-        text.push_str(&directive.line());
+    for line in added {
+        text.push_str(line);
         text.push('\n');
     }
     text

@@ -5,6 +5,9 @@
 //! bind: [127.0.0.1, "-::1"]
 //! protected-mode: false
 //! requirepass: "what clients give"
+//! aclfile: /etc/bellwether/users.acl
+//! acllog-max-len: 128
+//! acl-pubsub-default: resetchannels
 //! dir: /var/lib/bellwether
 //! logfile: /var/log/bellwether.log
 //! loglevel: notice

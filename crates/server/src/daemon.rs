@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::access::Access;
+use crate::access::{Access, AccessError};
 use crate::announce::Announcer;
 use crate::clock::Clock;
 use crate::disk::{Disk, Store};
@@ -98,6 +98,9 @@ pub enum DaemonError {
         /// In which way.
         source: StateError,
     },
+    /// The users cannot be used.
+    #[error("the ACL users cannot be loaded")]
+    Users(#[source] AccessError),
     /// A name behind `bind` has no address.
     #[error("cannot resolve the name {host} to listen on")]
     BindName {
@@ -182,7 +185,8 @@ impl Daemon {
             log,
         } = start;
         files::raise_limit(config.daemon.maxclients);
-        let store = open_store(&mut config, config_file.clone())?;
+        let access = Access::load(&config.daemon).map_err(DaemonError::Users)?;
+        let store = open_store(&mut config, config_file.clone(), &access)?;
         let listeners = bind::listen(&config.daemon).await?;
         let is_new = config.my_id.is_none();
         let fresh_id = random::sentinel_id().map_err(DaemonError::Random)?;
@@ -219,7 +223,7 @@ impl Daemon {
         let context = Context {
             handle,
             hub,
-            access: Access::new(config.daemon.requirepass.clone()),
+            access,
             limits: limits(&config.daemon),
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -339,11 +343,16 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Where the state goes, after what is there already has been taken into `config`.
-fn open_store(config: &mut Config, config_file: PathBuf) -> Result<Store, DaemonError> {
+fn open_store(config: &mut Config, config_file: PathBuf, access: &Access) -> Result<Store, DaemonError> {
     let Some(directory) = &config.daemon.state_dir else {
         check_writable(&config_file)?;
         let loaded = config.clone();
-        let render = move |current: &str, registry: &Registry| Ok(rewrite(current, &loaded, registry));
+        let access = access.clone();
+        let render = move |current: &str, registry: &Registry| {
+            let mut now = loaded.clone();
+            now.daemon.users = access.lines(&loaded.daemon.users);
+            Ok(rewrite(current, &now, registry))
+        };
         return Ok(Store::new(config_file, Box::new(render)));
     };
     let path = directory.join(STATE_FILE);

@@ -28,7 +28,7 @@ mod signal;
 mod stats;
 mod telemetry;
 
-pub use access::Access;
+pub use access::{Access, AccessError, FileError};
 pub use clock::Clock;
 pub use daemon::{Daemon, DaemonError, Start, enter_directory};
 pub use detach::{Detached, Readiness, detach};

@@ -297,13 +297,15 @@ fn set_options(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()
 
 /// Closes the connections that stay silent, unauthenticated or unread for too long.
 fn close_idle(server: &Server, now_ms: u64) {
+    let must_log_in = server.context.access.needs_password();
     let idle_limit_ms = server.context.limits.idle_timeout.map(whole_millis);
     for client in server.clients.snapshot() {
         let age = |since_ms: u64| now_ms.saturating_sub(since_ms);
         let stalled_ms = client.stalled_ms.load(Ordering::Relaxed);
         let reason = if stalled_ms > 0 && age(stalled_ms) >= STALL_LIMIT_MS {
             "it does not read its replies"
-        } else if !client.authenticated.load(Ordering::Relaxed)
+        } else if must_log_in
+            && !client.authenticated.load(Ordering::Relaxed)
             && age(client.connected_ms) >= AUTHENTICATION_LIMIT_MS
         {
             "it did not authenticate"

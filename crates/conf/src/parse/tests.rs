@@ -193,19 +193,50 @@ fn what_protects_is_not_ignored() {
     for line in [
         "tls-port 26380",
         "tls-replication yes",
-        "aclfile /etc/users.acl",
-        "user worker on >secret ~* +@all",
-        "user default off",
-        "user default on >secret ~* &* +@all",
-        "user default on #0123 ~* &* +@all",
         "rename-command SHUTDOWN x",
     ] {
         let problems = bad(line);
         assert_eq!(problems.len(), 1, "{line}");
         assert!(!problems[0].contains("secret"), "{line}: {}", problems[0]);
     }
-    let harmless = good("tls-port 0\ntls-replication no\nuser default on #0123 ~* &* +@all\nrequirepass x");
+    let harmless = good("tls-port 0\ntls-replication no");
     assert_eq!(harmless.warnings, []);
+}
+
+#[test]
+fn users_are_taken_as_they_are() {
+    let config = good("user bob on >secret \"+@all\"\nacllog-max-len 7\nacl-pubsub-default allchannels");
+    let [bob] = &config.daemon.users[..] else {
+        panic!("{:?}", config.daemon.users)
+    };
+    assert_eq!((bob.name.as_str(), bob.line, bob.is_main), ("bob", 1, true));
+    assert_eq!(bob.rules, ["on", ">secret", "+@all"]);
+    assert_eq!(config.daemon.acllog_max_len, 7);
+    assert!(config.daemon.acl_pubsub_allchannels);
+    for text in [
+        "user",
+        "user \"\" on",
+        "user \"a b\" on",
+        "user bob on >secret\nuser bob off >secret",
+        "user bob on >secret\naclfile /etc/users.acl",
+        "acl-pubsub-default maybe",
+    ] {
+        let problems = bad(text);
+        assert_eq!(problems.len(), 1, "{text}");
+        assert!(!problems[0].contains("secret"), "{text}: {}", problems[0]);
+    }
+}
+
+#[test]
+fn requirepass_beside_an_open_default_user_is_a_warning() {
+    let digest = "user default on #0123 ~* &* +@all\nrequirepass x";
+    assert_eq!(good(digest).warnings, []);
+    assert_eq!(
+        good("user default on nopass ~* +@all\nrequirepass x")
+            .warnings
+            .len(),
+        1
+    );
 }
 
 #[test]

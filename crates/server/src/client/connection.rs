@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::Client;
 use super::session::Session;
-use crate::command::{Flow, Question};
+use crate::command::{Flow, Question, Work};
 use crate::listener::Server;
 
 /// How much is asked for in the first read: several ordinary commands.
@@ -54,6 +54,8 @@ enum End {
     Left,
     #[error("closed from here")]
     Closed,
+    #[error("its user may not do what it does any more")]
+    Forbidden,
     #[error("it reads published messages too slowly")]
     TooSlow,
     #[error("all connections together buffer too much")]
@@ -81,7 +83,7 @@ impl Connection {
         let Err(end) = self.serve().await;
         let Client { id, peer, .. } = &*self.session.client;
         match end {
-            End::TooSlow | End::NoRoom => {
+            End::TooSlow | End::NoRoom | End::Forbidden => {
                 tracing::warn!(client = id, %peer, reason = %end, "connection cut off")
             }
             End::Io(error) => tracing::debug!(client = id, %peer, %error, "connection failed"),
@@ -117,9 +119,20 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            () = self.session.client.closed() => Err(End::Closed),
+            is_review = self.session.client.called() => match is_review {
+                true => self.review(),
+                false => Err(End::Closed),
+            },
             () = messages => Ok(()),
             ready = self.stream.readable() => ready.map_err(End::Io),
+        }
+    }
+
+    /// Looks again at what the user may do. As Sentinel, who listens to what it may not any more is cut off.
+    fn review(&mut self) -> Result<(), End> {
+        match self.session.refresh() && self.session.may_listen() {
+            true => Ok(()),
+            false => Err(End::Forbidden),
         }
     }
 
@@ -156,7 +169,7 @@ impl Connection {
         self.output.reserve(self.input.len().min(WRITE_AT_BYTES));
         let mut started = Instant::now();
         while !self.session.closing {
-            self.decoder.set_authenticated(self.session.authenticated);
+            self.decoder.set_authenticated(!self.session.must_log_in());
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(request)) => started = self.run_request(&request, started).await?,
                 Ok(None) => break,
@@ -180,6 +193,7 @@ impl Connection {
             match self.session.run(request, &mut self.output) {
                 Flow::Done => break,
                 Flow::Ask(question) => break self.ask(request, question).await?,
+                Flow::Work(work) => break self.work(request, work).await?,
                 Flow::Held => self.hold().await?,
             }
         }
@@ -232,6 +246,18 @@ impl Connection {
                 self.session.closing = true;
             }
         }
+        Ok(())
+    }
+
+    /// Has something done that blocks, and writes what came of it.
+    async fn work(&mut self, request: &Request, work: Work) -> Result<(), End> {
+        self.try_flush()?;
+        let result = match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(failed) => Err(format!("internal error: {failed}")),
+        };
+        self.session.finish(request, result, &mut self.output);
+        self.session.refresh();
         Ok(())
     }
 

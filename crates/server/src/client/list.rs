@@ -24,7 +24,7 @@ impl Client {
         let _ = write!(
             to,
             " age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 \
-             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={DEFAULT_USER} redir={} resp={} \
+             multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={} redir={} resp={} \
              lib-name=",
             seconds_since(self.connected_ms),
             seconds_since(self.last_seen_ms.load(Ordering::Relaxed)),
@@ -32,6 +32,7 @@ impl Client {
             self.channels.load(Ordering::Relaxed),
             self.patterns.load(Ordering::Relaxed),
             labels.command.unwrap_or("NULL"),
+            labels.user.as_deref().unwrap_or(DEFAULT_USER),
             self.redirect.load(Ordering::Relaxed),
             if self.resp3.load(Ordering::Relaxed) { 3 } else { 2 },
         );

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::access::DEFAULT_USER;
+
 /// Longest name of a client, of its library and of that library's version. They are kept as long as the connection,
 /// so that unlike in Sentinel they must be bounded.
 pub(crate) const MAX_LABEL_BYTES: usize = 1024;
@@ -49,12 +51,16 @@ pub(crate) struct Client {
     pub(crate) is_held: AtomicBool,
     labels: Mutex<Labels>,
     closing: AtomicBool,
+    /// Whether the user's rights have changed, so that subscriptions must be looked at again.
+    outdated: AtomicBool,
     bell: Notify,
 }
 
 /// What a client says of itself, and what it last asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
+    /// The user; `None` for one that never said who it is, which is the default user.
+    pub(crate) user: Option<Arc<str>>,
     pub(crate) name: Bytes,
     pub(crate) lib_name: Bytes,
     pub(crate) lib_version: Bytes,
@@ -82,6 +88,7 @@ impl Client {
             is_held: AtomicBool::new(false),
             labels: Mutex::default(),
             closing: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
             bell: Notify::new(),
         }
     }
@@ -98,6 +105,31 @@ impl Client {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Has the connection's task look again at what its user may do, soon.
+    pub(crate) fn review(&self) {
+        self.outdated.store(true, Ordering::Release);
+        self.bell.notify_one();
+    }
+
+    /// Waits until there is something to look at: [`close`](Self::close) or [`review`](Self::review). For the
+    /// connection's task only. Tells whether it was a review.
+    pub(crate) async fn called(&self) -> bool {
+        loop {
+            if self.is_closing() {
+                return false;
+            }
+            if self.outdated.swap(false, Ordering::AcqRel) {
+                return true;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// Whether it is the connection of this user.
+    pub(crate) fn is_of(&self, user: &str) -> bool {
+        self.labels().user.as_deref().unwrap_or(DEFAULT_USER) == user
     }
 
     /// Waits until someone has called [`close`](Self::close). For the connection's task only.

@@ -1,6 +1,6 @@
 //! What the task of one connection knows of it.
 //!
-//! Owns protocol, authentication, subscriptions and reply mode. No I/O: [`Session::run`] turns a request into
+//! Owns protocol, identity, subscriptions and reply mode. No I/O: [`Session::run`] turns a request into
 //! bytes or into a question for the driver.
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use bellwether_resp::{Encoder, Protocol, Request};
 use bytes::BytesMut;
 
 use super::{Client, NOT_TRACKING};
+use crate::access::{Identity, User};
 use crate::command::{self, Flow, Render, Tracking};
 use crate::hub::{Delivery, Subscriber};
 use crate::listener::Server;
@@ -21,7 +22,7 @@ pub(crate) struct Session {
     pub(crate) server: Arc<Server>,
     pub(crate) client: Arc<Client>,
     pub(crate) protocol: Protocol,
-    pub(crate) authenticated: bool,
+    identity: Identity,
     /// Set when the connection is to be closed once what was written is out.
     pub(crate) closing: bool,
     pub(crate) replies: Replies,
@@ -47,13 +48,13 @@ pub(crate) enum Replies {
 
 impl Session {
     pub(crate) fn new(server: Arc<Server>, client: Arc<Client>) -> Self {
-        let authenticated = !server.context.access.needs_password();
-        client.authenticated.store(authenticated, Ordering::Relaxed);
+        let identity = server.context.access.newcomer();
+        client.authenticated.store(identity.is_known, Ordering::Relaxed);
         Self {
             server,
             client,
             protocol: Protocol::default(),
-            authenticated,
+            identity,
             closing: false,
             replies: Replies::On,
             subscriber: None,
@@ -73,6 +74,9 @@ impl Session {
             self.replies = Replies::On;
         }
         self.current = None;
+        if !self.refresh() {
+            return Flow::Done;
+        }
         let before = out.len();
         let flow = command::run(&mut Call {
             session: self,
@@ -130,9 +134,53 @@ impl Session {
             .store(protocol == Protocol::Resp3, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
-        self.authenticated = authenticated;
-        self.client.authenticated.store(authenticated, Ordering::Relaxed);
+    /// From now on the connection is that user's.
+    pub(crate) fn become_user(&mut self, identity: Identity) {
+        self.client
+            .authenticated
+            .store(identity.is_known, Ordering::Relaxed);
+        self.client.labels().user = Some(Arc::clone(identity.user.name()));
+        self.identity = identity;
+    }
+
+    /// Takes note of changed users. `false` if ours is gone, and then the connection is to be closed.
+    pub(crate) fn refresh(&mut self) -> bool {
+        let exists = self.server.context.access.refresh(&mut self.identity);
+        self.closing |= !exists;
+        exists
+    }
+
+    /// Whether the client must authenticate before anything else.
+    pub(crate) const fn must_log_in(&self) -> bool {
+        self.identity.must_log_in
+    }
+
+    pub(crate) fn user(&self) -> &Arc<User> {
+        &self.identity.user
+    }
+
+    /// Whether all that is subscribed to may be.
+    pub(crate) fn may_listen(&self) -> bool {
+        self.subscriber.as_deref().is_none_or(|subscriber| {
+            let user = self.user();
+            subscriber.channels().all(|name| user.may_listen(name, false))
+                && subscriber.patterns().all(|name| user.may_listen(name, true))
+        })
+    }
+
+    /// Writes what came of something that blocked.
+    pub(crate) fn finish(&mut self, words: &Request, result: Result<(), String>, out: &mut BytesMut) {
+        let before = out.len();
+        let mut call = Call {
+            session: self,
+            words,
+            out,
+        };
+        match result {
+            Ok(()) => call.ok(),
+            Err(error) => call.error(format!("ERR {error}")),
+        };
+        self.silence(before, out);
     }
 
     /// Changes what is tracked, `None` for nothing.
@@ -177,6 +225,12 @@ impl Session {
             self.last_command = Some(name);
             self.client.labels().command = Some(name);
         }
+    }
+
+    /// Notes a command that was not run, so that what is told of the client names it.
+    pub(crate) fn note_attempt(&mut self, name: &'static str) {
+        self.last_command = Some(name);
+        self.client.labels().command = Some(name);
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -12,6 +12,11 @@ fn shown() -> impl Iterator<Item = &'static Command> {
     table::COMMANDS.iter().filter(|command| !command.hidden)
 }
 
+/// The same with all their subcommands.
+pub(super) fn every() -> impl Iterator<Item = &'static Command> {
+    shown().flat_map(|command| std::iter::once(command).chain(command.subcommands))
+}
+
 /// `COMMAND`
 pub(super) fn all(call: &mut Call<'_>) -> Flow {
     let mut to = call.reply();
@@ -68,8 +73,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Flow {
     } else {
         return call.syntax_error();
     };
-    let every = shown().flat_map(|command| std::iter::once(command).chain(command.subcommands));
-    let names: Vec<&str> = every
+    let names: Vec<&str> = every()
         .filter(|command| keep(command))
         .map(|command| command.name)
         .collect();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Flow, catalog};
-use crate::access::DEFAULT_USER;
 use crate::client::session::{Call, Replies};
 use crate::client::{Client, MAX_LABEL_BYTES};
 
@@ -165,6 +164,7 @@ struct Filter {
     addr: Option<String>,
     local_addr: Option<String>,
     kind: Option<Kind>,
+    user: Option<Arc<str>>,
     min_age_s: Option<u64>,
     skip_me: Option<bool>,
 }
@@ -190,9 +190,13 @@ impl Filter {
                     Some(kind) => filter.kind = Some(kind),
                     None => return Err(unknown_type(call, value)),
                 },
-                // All are the default user.
-                b"user" if call.word(value) == DEFAULT_USER.as_bytes() => {}
-                b"user" => return Err(call.error_quoting("ERR No such user '", value, "'")),
+                b"user" => {
+                    let users = call.session.server.context.access.users();
+                    match users.get(call.word(value)) {
+                        Some(user) => filter.user = Some(Arc::clone(user.name())),
+                        None => return Err(call.error_quoting("ERR No such user '", value, "'")),
+                    }
+                }
                 b"skipme" => match call.word(value).to_ascii_lowercase().as_slice() {
                     b"yes" => filter.skip_me = Some(true),
                     b"no" => filter.skip_me = Some(false),
@@ -217,6 +221,7 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|addr| *addr == client.local.to_string())
             && self.kind.is_none_or(|kind| kind.is_of(client))
+            && self.user.as_ref().is_none_or(|user| client.is_of(user))
             && self.min_age_s.is_none_or(|min_s| age_s >= min_s)
     }
 }

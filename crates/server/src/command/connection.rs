@@ -1,12 +1,12 @@
-//! Commands about the connection itself: `PING`, `AUTH`, `HELLO`, `QUIT`, `RESET`, `ACL WHOAMI`; and `SHUTDOWN`.
+//! Commands about the connection itself: `PING`, `AUTH`, `HELLO`, `QUIT`, `RESET`; and `SHUTDOWN`.
 
 use std::sync::atomic::Ordering;
 
 use bellwether_resp::Protocol;
 use bytes::Bytes;
 
-use super::{COMPATIBLE_VERSION, Flow, catalog, client, pubsub};
-use crate::access::DEFAULT_USER;
+use super::{COMPATIBLE_VERSION, Flow, acl, client, pubsub};
+use crate::access::{DEFAULT_USER, Reason};
 use crate::client::session::{Call, Replies};
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -40,10 +40,11 @@ pub(super) fn auth(call: &mut Call<'_>) -> Flow {
         3 => (call.word(1), call.word(2)),
         _ => return call.syntax_error(),
     };
-    if !access.admits(user, password) {
-        return call.error(WRONG_PASSWORD);
-    }
-    call.session.set_authenticated(true);
+    let Some(identity) = access.log_in(user, password) else {
+        let user = user.to_vec();
+        return refuse_login(call, &user);
+    };
+    call.session.become_user(identity);
     call.ok()
 }
 
@@ -74,18 +75,14 @@ pub(super) fn hello(call: &mut Call<'_>) -> Flow {
         }
     }
     if let Some((user, password)) = login {
-        if !call
-            .session
-            .server
-            .context
-            .access
-            .admits(call.word(user), call.word(password))
-        {
-            return call.error(WRONG_PASSWORD);
-        }
-        call.session.set_authenticated(true);
+        let access = &call.session.server.context.access;
+        let Some(identity) = access.log_in(call.word(user), call.word(password)) else {
+            let user = call.word(user).to_vec();
+            return refuse_login(call, &user);
+        };
+        call.session.become_user(identity);
     }
-    if !call.session.authenticated {
+    if call.session.must_log_in() {
         return call.error(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
              <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
@@ -96,6 +93,12 @@ pub(super) fn hello(call: &mut Call<'_>) -> Flow {
     }
     call.session.set_protocol(protocol);
     introduce(call)
+}
+
+fn refuse_login(call: &mut Call<'_>, user: &[u8]) -> Flow {
+    let word = call.words.name().to_vec();
+    acl::note(call, Reason::Login, &word, user);
+    call.error(WRONG_PASSWORD)
 }
 
 fn introduce(call: &mut Call<'_>) -> Flow {
@@ -135,20 +138,11 @@ pub(super) fn reset(call: &mut Call<'_>) -> Flow {
     call.session.set_tracking(None);
     call.session.client.no_evict.store(false, Ordering::Relaxed);
     call.session.set_protocol(Protocol::Resp2);
-    let authenticated = !call.session.server.context.access.needs_password();
-    call.session.set_authenticated(authenticated);
+    let newcomer = call.session.server.context.access.newcomer();
+    call.session.become_user(newcomer);
     call.session.client.labels().name = Bytes::new();
     call.reply().simple("RESET");
     Flow::Done
-}
-
-pub(super) fn whoami(call: &mut Call<'_>) -> Flow {
-    call.reply().bulk(DEFAULT_USER);
-    Flow::Done
-}
-
-pub(super) fn acl_help(call: &mut Call<'_>) -> Flow {
-    catalog::help(call)
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE]`, `SHUTDOWN ABORT`. The client sees the end of the connection, no reply.

@@ -1,9 +1,10 @@
 //! The commands that clients may send: one table, and the checks in front of it.
 //!
 //! Order of checks, as Sentinel: the command and its subcommand exist, the number of words fits, the client has
-//! authenticated, the subscriber context allows it, clients are not paused. Only then does it run. A command either answers at once
-//! or asks the driver; none waits, reads or writes by itself.
+//! authenticated, its user may do this, the subscriber context allows it, clients are not paused. Only then does it
+//! run. A command either answers at once or asks the driver; none waits, reads or writes by itself.
 
+mod acl;
 mod answer;
 mod catalog;
 mod client;
@@ -21,8 +22,10 @@ mod usage;
 use bellwether_core::{Answer, Request as Ask};
 use bellwether_resp::{Protocol, Request};
 
+use crate::access::Attempt;
 use crate::client::session::Call;
-pub(crate) use spec::Command;
+pub(crate) use spec::{Categories, Command};
+pub(crate) use table::find as find_command;
 pub(crate) use tracking::Tracking;
 
 /// The Redis version that we claim where clients decide by it what they may use.
@@ -39,7 +42,12 @@ pub(crate) enum Flow {
     Held,
     /// The driver must be asked.
     Ask(Box<Question>),
+    /// Something that blocks must be done first.
+    Work(Work),
 }
+
+/// What blocks, such as reading a file. The answer is `+OK` or the error.
+pub(crate) type Work = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// Writes the driver's answer.
 pub(crate) type Render = fn(&mut Call<'_>, Answer);
@@ -74,8 +82,16 @@ pub(crate) fn run(call: &mut Call<'_>) -> Flow {
             command.name
         ));
     }
-    if !call.session.authenticated && !command.needs_no_authentication() {
+    if call.session.must_log_in() && !command.needs_no_authentication() {
         return call.error("NOAUTH Authentication required.");
+    }
+    let attempt = Attempt {
+        command,
+        words: call.words,
+        skip: 0,
+    };
+    if let Err(denied) = call.session.user().check(&attempt) {
+        return acl::refuse(call, command, denied);
     }
     if call.session.protocol == Protocol::Resp2
         && call.session.subscriptions() > 0
@@ -106,10 +122,15 @@ enum Lookup {
 }
 
 fn lookup(words: &Request) -> Lookup {
-    let Some(command) = table::find(words.name()) else {
+    lookup_from(words, 0)
+}
+
+/// Finds the command that begins with word `skip`.
+fn lookup_from(words: &Request, skip: usize) -> Lookup {
+    let Some(command) = table::find(words.arg(skip).unwrap_or_default()) else {
         return Lookup::UnknownCommand;
     };
-    let Some(word) = words.arg(1).filter(|_| !command.subcommands.is_empty()) else {
+    let Some(word) = words.arg(skip + 1).filter(|_| !command.subcommands.is_empty()) else {
         return Lookup::Found(command);
     };
     match command.subcommand(word) {

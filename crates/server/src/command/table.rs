@@ -3,7 +3,7 @@
 //! Names, arities, flags and categories are those of Redis 7.2; rows that it does not have are marked.
 
 use super::spec::{Categories, Command, Doc, Flags};
-use super::{catalog, client, connection, info, pause, pubsub, script, sentinel, tracking};
+use super::{acl, catalog, client, connection, info, pause, pubsub, script, sentinel, tracking};
 
 /// Every command, by name.
 pub(crate) static COMMANDS: &[Command] = &[
@@ -187,13 +187,102 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
 
 static ACL: &[Command] = &[
     Command::new(
+        "acl|cat",
+        -2,
+        BASIC,
+        server(
+            "[<category>]",
+            "Lists the categories, or the commands of one.",
+            "6.0.0",
+        ),
+    )
+    .run(acl::cat),
+    Command::new(
+        "acl|deluser",
+        -3,
+        ADMIN,
+        server(
+            "<username> [<username> ...]",
+            "Removes users and closes their connections.",
+            "6.0.0",
+        ),
+    )
+    .run(acl::deluser),
+    Command::new(
+        "acl|dryrun",
+        -4,
+        ADMIN,
+        server(
+            "<username> <command> [<arg> ...]",
+            "Tells whether a user may run a command.",
+            "7.0.0",
+        ),
+    )
+    .run(acl::dryrun),
+    Command::new(
+        "acl|genpass",
+        -2,
+        BASIC,
+        server("[<bits>]", "Makes a password up.", "6.0.0"),
+    )
+    .run(acl::genpass),
+    Command::new(
+        "acl|getuser",
+        3,
+        ADMIN,
+        server("<username>", "Describes a user.", "6.0.0"),
+    )
+    .run(acl::getuser),
+    Command::new(
+        "acl|list",
+        2,
+        ADMIN,
+        server("", "Lists the users with their rules.", "6.0.0"),
+    )
+    .run(acl::list),
+    Command::new(
+        "acl|load",
+        2,
+        ADMIN,
+        server("", "Takes the users from the ACL file, all or none.", "6.0.0"),
+    )
+    .run(acl::load),
+    Command::new(
+        "acl|log",
+        -2,
+        ADMIN,
+        server("[<count> | RESET]", "Shows what was refused lately.", "6.0.0"),
+    )
+    .run(acl::log),
+    Command::new(
+        "acl|save",
+        2,
+        ADMIN,
+        server("", "Saves the users to the ACL file.", "6.0.0"),
+    )
+    .run(acl::save),
+    Command::new(
+        "acl|setuser",
+        -3,
+        ADMIN,
+        server("<username> [<rule> ...]", "Makes or changes a user.", "6.0.0"),
+    )
+    .run(acl::setuser),
+    Command::new(
+        "acl|users",
+        2,
+        ADMIN,
+        server("", "Lists the names of the users.", "6.0.0"),
+    )
+    .run(acl::users),
+    Command::new(
         "acl|whoami",
         2,
         BASIC,
         server("", "Names the user of the connection.", "6.0.0"),
     )
-    .run(connection::whoami),
-    Command::new("acl|help", 2, READY, server("", HELP, "6.0.0")).run(connection::acl_help),
+    .run(acl::whoami),
+    Command::new("acl|help", 2, READY, server("", HELP, "6.0.0")).run(acl::help),
 ];
 
 static CLIENT: &[Command] = &[

@@ -4,7 +4,7 @@
 //! written comes from a [`Render`]. After a crash at any moment either the whole old or the whole new file is
 //! there.
 
-mod replace;
+pub(crate) mod replace;
 
 use std::future::pending;
 use std::io;

@@ -11,7 +11,7 @@ use super::SaveError;
 const NEW_FILE_MODE: u32 = 0o644;
 
 /// Writes next to `path`, syncs, renames over it, syncs the directory.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), SaveError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), SaveError> {
     let refused = |what: &str, error: io::Error| {
         SaveError::Refused(format!("cannot {what} {}: {error}", path.display()))
     };
