@@ -240,18 +240,13 @@ fn permit_sign(selector: &mut Selector, rule: &str) -> Result<(), RuleError> {
         }
         ("~", pattern) => add_keys(selector, true, true, pattern),
         ("%", rest) => {
+            // As Sentinel, the sign between the two may be missing.
             let (access, pattern) = rest.split_once('~').unwrap_or((rest, ""));
-            let mut access = access.bytes();
-            if access.len() == 0 || !access.all(|byte| matches!(byte, b'R' | b'r' | b'W' | b'w')) {
+            let access = access.to_ascii_uppercase();
+            if !selector.all_keys && (access.is_empty() || access.contains(|c| !matches!(c, 'R' | 'W'))) {
                 return Err(RuleError::Syntax);
             }
-            let access = rest.split('~').next().unwrap_or_default();
-            add_keys(
-                selector,
-                access.contains(['R', 'r']),
-                access.contains(['W', 'w']),
-                pattern,
-            )
+            add_keys(selector, access.contains('R'), access.contains('W'), pattern)
         }
         ("&", channel) => add_channel(selector, channel),
         _ => Err(RuleError::Syntax),

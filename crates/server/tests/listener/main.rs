@@ -1,5 +1,7 @@
 //! The listener on real sockets, byte for byte, with a scripted driver behind it.
 
+mod acl;
+mod acl_reference;
 mod generic;
 mod limits;
 mod pubsub;

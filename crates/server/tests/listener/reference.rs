@@ -241,7 +241,7 @@ async fn exchange(addr: SocketAddr, request: &str, closes: bool) -> String {
 }
 
 /// Makes equal what differs by nature: the claimed version and the numbers of connections.
-fn level(replies: String) -> String {
+pub(crate) fn level(replies: String) -> String {
     let replies = replies.replace(r"$6\r\n7.0.15", r"$5\r\n7.2.6");
     match replies.split_once(r"$2\r\nid\r\n:") {
         None => replies,
@@ -252,14 +252,14 @@ fn level(replies: String) -> String {
     }
 }
 
-struct Reference {
-    addr: SocketAddr,
+pub(crate) struct Reference {
+    pub(crate) addr: SocketAddr,
     child: Child,
     _dir: tempfile::TempDir,
 }
 
 impl Reference {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let port = free_port().await;
         let dir = tempfile::tempdir().expect("a directory");
         let config = dir.path().join("sentinel.conf");

@@ -27,6 +27,8 @@ pub(crate) struct Fixture {
 /// What a test may want otherwise.
 pub(crate) struct Setup {
     pub(crate) password: Option<&'static str>,
+    /// Users, in place of a password.
+    pub(crate) access: Option<Access>,
     pub(crate) limits: Limits,
     /// What the driver answers.
     pub(crate) answer: fn(&Request) -> Answer,
@@ -37,6 +39,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             password: None,
+            access: None,
             limits: Limits::default(),
             answer: |_| Answer::Ok,
             addresses: Vec::new(),
@@ -67,7 +70,9 @@ impl Setup {
         let context = Context {
             handle,
             hub: Arc::clone(&hub),
-            access: Access::new(self.password.map(Secret::new)),
+            access: self
+                .access
+                .unwrap_or_else(|| Access::new(self.password.map(Secret::new))),
             limits: self.limits,
             identity: Identity {
                 version: "0.0.1".to_owned(),
