@@ -20,7 +20,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use world::{Mood, Server, World};
 
 /// What a quick test plays of each scenario. `SEEDS=5000` looks for rarer things, `SEED=7` plays one again.
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 15;
 /// From the death of the primary to agreement, in milliseconds: `down-after-milliseconds` of one second, a dead
 /// leader, a split election or two, and the slowest of disks.
 const BOUND_MS: u64 = 8_000;
