@@ -12,13 +12,15 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{demo, output, stand_in, status};
+use crate::{demo, export, import, output, stand_in, status};
 
 /// What to run.
 #[derive(Debug)]
 pub(crate) enum Invocation {
     Server(ServerArgs),
     Check(CheckArgs),
+    Import(import::Options),
+    Export(export::Options),
     Status(status::Options),
     Demo(demo::Options),
     StandIn(stand_in::Options),
@@ -98,6 +100,10 @@ enum Command {
     Server(ServerHelp),
     /// Name every problem of a configuration file, with line and column.
     Check(CheckArgs),
+    /// Tell what a sentinel.conf of Redis or Valkey Sentinel will mean here.
+    Import(import::Options),
+    /// Write a sentinel.conf that Redis and Valkey Sentinel load.
+    Export(export::Options),
     /// Show groups and their members as a sentinel sees them.
     Status(status::Options),
     /// Play a failover on this machine and show its time line.
@@ -170,6 +176,8 @@ fn commands(args: &[OsString]) -> Result<Invocation, Stop> {
         // Reached for `server --help` only, which clap answers itself.
         Command::Server(_) => Invocation::Server(ServerArgs::default()),
         Command::Check(options) => Invocation::Check(options),
+        Command::Import(options) => Invocation::Import(options),
+        Command::Export(options) => Invocation::Export(options),
         Command::Status(options) => Invocation::Status(options),
         Command::Demo(options) => Invocation::Demo(options),
         Command::StandIn(options) => Invocation::StandIn(options),

@@ -7,6 +7,9 @@ mod args;
 mod check;
 mod connect;
 mod demo;
+mod export;
+mod import;
+mod new_file;
 mod output;
 mod server;
 mod stand_in;
@@ -28,6 +31,8 @@ fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
     match invocation {
         Invocation::Server(args) => server::run(args),
         Invocation::Check(args) => check::run(&args),
+        Invocation::Import(options) => import::run(&options),
+        Invocation::Export(options) => block_on(export::run(options)),
         Invocation::Status(options) => block_on(status::run(options)),
         Invocation::Demo(options) => block_on(demo::run(options)),
         Invocation::StandIn(options) => block_on(stand_in::run(options)),

@@ -25,7 +25,9 @@ const MAX_MATCHES: usize = 1_000;
 /// A configuration, or what is wrong with it, with the texts that it was read from.
 pub(crate) struct Parsed {
     pub(crate) result: Result<Config, Vec<Diagnostic>>,
+    /// The main text, the overrides, the included ones.
     texts: Vec<Source>,
+    overridden: usize,
 }
 
 /// Reads the configuration that begins in the file at `path`.
@@ -36,6 +38,12 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(path: &Path, overrides: Vec<Source>) -> anyhow::Result<Parsed> {
     let main = read_file(path)
         .with_context(|| format!("Fatal error, can't open config file '{}'", path.display()))?;
+    Ok(parse_source(main, overrides))
+}
+
+/// Reads the configuration that begins in `main`.
+pub(crate) fn parse_source(main: Source, overrides: Vec<Source>) -> Parsed {
+    let overridden = overrides.len();
     let mut texts = vec![main.clone()];
     texts.extend(overrides.iter().cloned());
     let result = bellwether_conf::parse_auto(&main, &overrides, &mut |pattern| {
@@ -43,7 +51,11 @@ pub(crate) fn parse(path: &Path, overrides: Vec<Source>) -> anyhow::Result<Parse
         texts.extend(found.iter().cloned());
         Ok(found)
     });
-    Ok(Parsed { result, texts })
+    Parsed {
+        result,
+        texts,
+        overridden,
+    }
 }
 
 /// Directives from standard input.
@@ -92,6 +104,16 @@ fn find(pattern: &str) -> anyhow::Result<Vec<Source>> {
 }
 
 impl Parsed {
+    /// The text that it begins in.
+    pub(crate) fn main(&self) -> Option<&Source> {
+        self.texts.first()
+    }
+
+    /// The texts that were included.
+    pub(crate) fn included(&self) -> &[Source] {
+        self.texts.get(1 + self.overridden..).unwrap_or_default()
+    }
+
     /// All errors and warnings.
     pub(crate) fn diagnostics(&self) -> &[Diagnostic] {
         match &self.result {

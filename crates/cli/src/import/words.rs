@@ -1,0 +1,120 @@
+//! A configuration in words: what it means here. Passwords are named, never shown.
+
+use bellwether_conf::{Config, DaemonOptions, Diagnostic, Source};
+
+use crate::{output::plural, texts::Parsed};
+
+/// What is taken over, a line for each matter.
+pub(super) fn taken(config: &Config) -> Vec<String> {
+    let mut lines = vec![identity(config), listening(&config.daemon)];
+    lines.extend(process(&config.daemon));
+    lines.extend(towards_others(config));
+    for (name, record) in &config.groups {
+        let options = &record.options;
+        lines.push(format!(
+            "group {name}: primary {}, quorum {}, down after {} ms, failover timeout {} ms, parallel syncs {}",
+            record.primary,
+            options.quorum,
+            options.down_after.as_millis(),
+            options.failover_timeout.as_millis(),
+            options.parallel_syncs
+        ));
+        let user = options.auth_user.as_deref();
+        match (user, options.auth_pass.is_some()) {
+            (Some(user), true) => lines.push(format!("  logs in as {user}, with a password")),
+            (None, true) => lines.push("  logs in with a password".to_owned()),
+            _ => {}
+        }
+        lines.push(format!(
+            "  config epoch {}, last vote in epoch {}; knows {} and {}",
+            record.config_epoch,
+            record.vote.epoch,
+            plural(record.replicas.len(), "replica"),
+            plural(record.sentinels.len(), "other sentinel")
+        ));
+    }
+    if config.groups.is_empty() {
+        lines.push("no group: groups can be added by SENTINEL MONITOR".to_owned());
+    }
+    lines
+}
+
+/// Line, or file and line where it is not the main one.
+pub(super) fn place(parsed: &Parsed, diagnostic: &Diagnostic) -> String {
+    match parsed.main() {
+        Some(Source { name, .. }) if *name != diagnostic.file => {
+            format!("{} of {}", diagnostic.line, diagnostic.file)
+        }
+        _ => diagnostic.line.to_string(),
+    }
+}
+
+fn identity(config: &Config) -> String {
+    match &config.my_id {
+        Some(id) => format!("id {id}, current epoch {}", config.current_epoch),
+        None => "no id yet: one is made at the first start".to_owned(),
+    }
+}
+
+fn listening(daemon: &DaemonOptions) -> String {
+    if daemon.bind.is_empty() || daemon.port == 0 {
+        return "listens nowhere without TLS".to_owned();
+    }
+    let hosts: Vec<String> = daemon.bind.iter().map(|bind| bind.host.to_string()).collect();
+    let password = match (&daemon.requirepass, daemon.protected_mode) {
+        (Some(_), _) => ", clients need a password",
+        (None, true) => ", serves this machine only (protected mode)",
+        (None, false) => "",
+    };
+    format!(
+        "listens on port {} of {}{password}",
+        daemon.port,
+        hosts.join(", ")
+    )
+}
+
+fn process(daemon: &DaemonOptions) -> Vec<String> {
+    let path = |what: &str, path: &Option<std::path::PathBuf>| {
+        path.as_ref().map(|path| format!("{what} {}", path.display()))
+    };
+    let mut parts: Vec<String> = [
+        path("directory", &daemon.dir),
+        path("log in", &daemon.logfile),
+        path("process id in", &daemon.pidfile),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if daemon.daemonize {
+        parts.push("in the background".to_owned());
+    }
+    (!parts.is_empty())
+        .then(|| parts.join(", "))
+        .into_iter()
+        .collect()
+}
+
+fn towards_others(config: &Config) -> Vec<String> {
+    let options = &config.sentinel;
+    let mut lines = Vec::new();
+    let announced = [
+        options.announce_ip.as_ref().map(ToString::to_string),
+        options.announce_port.map(|port| format!("port {port}")),
+    ];
+    let announced: Vec<String> = announced.into_iter().flatten().collect();
+    if !announced.is_empty() {
+        lines.push(format!("announces {}", announced.join(", ")));
+    }
+    if options.resolve_hostnames {
+        let tail = if options.announce_hostnames {
+            ", and are told to others"
+        } else {
+            ""
+        };
+        lines.push(format!("host names are looked up{tail}"));
+    }
+    if options.sentinel_pass.is_some() {
+        lines.push("other sentinels want a password, which it has".to_owned());
+    }
+    lines
+}

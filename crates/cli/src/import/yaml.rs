@@ -1,0 +1,219 @@
+//! A configuration as YAML. The state (id, epochs, known instances) is no part of it; that goes to the state directory.
+
+use std::{fmt::Write, path::Path, time::Duration};
+
+use anyhow::bail;
+use bellwether_conf::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions, Source};
+
+use crate::texts;
+
+/// The YAML text of `config` with its state in `state_dir`.
+///
+/// # Errors
+///
+/// If YAML cannot say all of it.
+pub(super) fn text(config: &Config, state_dir: &Path, from: &Path) -> anyhow::Result<String> {
+    let mut yaml = Yaml {
+        text: format!(
+            "# Imported by bellwether from {}\n# This file is never rewritten: the state is in the directory below.\n",
+            from.display()
+        ),
+    };
+    yaml.text_entry(0, "state-dir", &state_dir.to_string_lossy());
+    yaml.text
+        .push_str("# Metrics and health checks over HTTP:\n# http-bind: 127.0.0.1:9121\n\n");
+    daemon(&mut yaml, &config.daemon);
+    sentinel(&mut yaml, &config.sentinel);
+    groups(&mut yaml, config);
+    let again = texts::parse_source(Source::new("imported.yaml", yaml.text.clone()), Vec::new());
+    if again.result.is_ok_and(|copied| is_same(config, copied)) {
+        Ok(yaml.text)
+    } else {
+        bail!(
+            "not all that the file says can be said in YAML: write a sentinel.conf instead (--output FILE.conf)"
+        );
+    }
+}
+
+/// Whether `copied` says the same, the state aside.
+fn is_same(config: &Config, mut copied: Config) -> bool {
+    copied.daemon.state_dir.clone_from(&config.daemon.state_dir);
+    let groups = config
+        .groups
+        .iter()
+        .map(|(name, record)| (name, &record.primary, &record.options));
+    let copies = copied
+        .groups
+        .iter()
+        .map(|(name, record)| (name, &record.primary, &record.options));
+    groups.eq(copies) && copied.daemon == config.daemon && copied.sentinel == config.sentinel
+}
+
+fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
+    let default = DaemonOptions::default();
+    yaml.entry(0, "port", daemon.port);
+    if daemon.bind != default.bind {
+        let hosts: Vec<String> = daemon.bind.iter().map(|bind| quoted(&bind_text(bind))).collect();
+        // Nowhere is written as an empty address.
+        let hosts = if hosts.is_empty() {
+            quoted("")
+        } else {
+            format!("[{}]", hosts.join(", "))
+        };
+        yaml.entry(0, "bind", hosts);
+    }
+    yaml.flag("protected-mode", daemon.protected_mode, default.protected_mode);
+    yaml.optional_text(
+        "requirepass",
+        daemon.requirepass.as_ref().map(|secret| secret.expose()),
+    );
+    for (key, path) in [
+        ("dir", &daemon.dir),
+        ("logfile", &daemon.logfile),
+        ("pidfile", &daemon.pidfile),
+    ] {
+        yaml.optional_text(key, path.as_ref().map(|path| path.to_string_lossy()).as_deref());
+    }
+    yaml.changed("loglevel", level(daemon.loglevel), level(default.loglevel));
+    yaml.changed(
+        "log-format",
+        format_name(daemon.log_format),
+        format_name(default.log_format),
+    );
+    yaml.flag("daemonize", daemon.daemonize, default.daemonize);
+    yaml.changed("maxclients", daemon.maxclients, default.maxclients);
+    yaml.changed("tcp-backlog", daemon.tcp_backlog, default.tcp_backlog);
+    yaml.changed(
+        "tcp-keepalive",
+        daemon.tcp_keepalive.as_secs(),
+        default.tcp_keepalive.as_secs(),
+    );
+    yaml.changed("timeout", daemon.timeout.as_secs(), default.timeout.as_secs());
+    let source = daemon.bind_source_addr.map(|addr| addr.to_string());
+    yaml.optional_text("bind-source-addr", source.as_deref());
+    let http = daemon.http_bind.map(|addr| addr.to_string());
+    yaml.optional_text("http-bind", http.as_deref());
+}
+
+fn sentinel(yaml: &mut Yaml, options: &SentinelOptions) {
+    let default = SentinelOptions::default();
+    yaml.flag(
+        "resolve-hostnames",
+        options.resolve_hostnames,
+        default.resolve_hostnames,
+    );
+    yaml.flag(
+        "announce-hostnames",
+        options.announce_hostnames,
+        default.announce_hostnames,
+    );
+    yaml.flag(
+        "deny-scripts-reconfig",
+        options.deny_scripts_reconfig,
+        default.deny_scripts_reconfig,
+    );
+    if options.announce_ip.is_some() || options.announce_port.is_some() {
+        yaml.line(0, "announce:");
+        if let Some(ip) = &options.announce_ip {
+            yaml.text_entry(1, "ip", &ip.to_string());
+        }
+        if let Some(port) = options.announce_port {
+            yaml.entry(1, "port", port);
+        }
+    }
+    yaml.optional_text("sentinel-user", options.sentinel_user.as_deref());
+    yaml.optional_text(
+        "sentinel-pass",
+        options.sentinel_pass.as_ref().map(|secret| secret.expose()),
+    );
+}
+
+fn groups(yaml: &mut Yaml, config: &Config) {
+    yaml.line(0, "groups:");
+    for (name, record) in &config.groups {
+        let options = &record.options;
+        yaml.line(1, &format!("{}:", quoted(name.as_str())));
+        let host = quoted(&record.primary.host.to_string());
+        yaml.entry(
+            2,
+            "primary",
+            format!("{{ host: {host}, port: {} }}", record.primary.port),
+        );
+        yaml.entry(2, "quorum", options.quorum);
+        yaml.entry(2, "down-after", millis(options.down_after));
+        yaml.entry(2, "failover-timeout", millis(options.failover_timeout));
+        yaml.entry(2, "parallel-syncs", options.parallel_syncs);
+        if let Some(user) = &options.auth_user {
+            yaml.text_entry(2, "auth-user", user);
+        }
+        if let Some(password) = &options.auth_pass {
+            yaml.text_entry(2, "auth-pass", password.expose());
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+fn bind_text(bind: &Bind) -> String {
+    format!("{}{}", if bind.optional { "-" } else { "" }, bind.host)
+}
+
+const fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Verbose => "verbose",
+        LogLevel::Notice => "notice",
+        LogLevel::Warning => "warning",
+        LogLevel::Nothing => "nothing",
+    }
+}
+
+const fn format_name(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Plain => "plain",
+        LogFormat::Json => "json",
+    }
+}
+
+/// As a text between double quotes: what JSON takes, YAML takes.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A text under construction.
+struct Yaml {
+    text: String,
+}
+
+impl Yaml {
+    fn line(&mut self, depth: usize, text: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "{:width$}{text}", "", width = 2 * depth);
+    }
+
+    fn entry(&mut self, depth: usize, key: &str, value: impl std::fmt::Display) {
+        self.line(depth, &format!("{key}: {value}"));
+    }
+
+    fn text_entry(&mut self, depth: usize, key: &str, value: &str) {
+        self.entry(depth, key, quoted(value));
+    }
+
+    fn optional_text(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text_entry(0, key, value);
+        }
+    }
+
+    fn changed<T: std::fmt::Display + PartialEq>(&mut self, key: &str, value: T, default: T) {
+        if value != default {
+            self.entry(0, key, value);
+        }
+    }
+
+    fn flag(&mut self, key: &str, value: bool, default: bool) {
+        self.changed(key, value, default);
+    }
+}
