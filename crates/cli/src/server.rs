@@ -13,7 +13,9 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use bellwether_conf::{Config, overrides_from_args};
 use bellwether_http::Metrics;
-use bellwether_server::{Daemon, Detached, Log, Readiness, Start, detach, enter_directory};
+use bellwether_server::{
+    Daemon, DaemonError, Detached, DriverError, Log, Readiness, Start, detach, enter_directory,
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -60,7 +62,14 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
         // Standard error, where it goes as well, may be nowhere.
         error!("{error:#}");
     }
-    result.map(|()| ExitCode::SUCCESS)
+    match result
+        .as_ref()
+        .err()
+        .and_then(|error| error.downcast_ref::<DaemonError>())
+    {
+        Some(DaemonError::Driver(DriverError::Simulated { status })) => Ok(ExitCode::from(*status)),
+        _ => result.map(|()| ExitCode::SUCCESS),
+    }
 }
 
 /// Reads the configuration. If it cannot be used, all that is wrong goes to standard error.

@@ -92,28 +92,28 @@ impl Emitter {
 /// Everything that a rewritten file has about sentinels.
 pub(crate) fn directives(options: &SentinelOptions, registry: &Registry) -> Vec<Directive> {
     let mut emitter = Emitter::default();
+    let globals = &registry.globals;
     let flag = |yes: bool| if yes { "yes" } else { "no" };
     // Names in the state can be loaded only where names are allowed.
-    let resolve = options.resolve_hostnames || uses_names(registry);
+    let resolve = globals.resolve_hostnames || uses_names(registry);
     let deny = options.deny_scripts_reconfig;
-    let announce = options.announce_hostnames;
+    let announce = globals.announce_hostnames;
     emitter.required(&["myid", registry.my_id.as_str()]);
     emitter.push(!deny, &["deny-scripts-reconfig", flag(deny)]);
     emitter.push(resolve, &["resolve-hostnames", flag(resolve)]);
     emitter.push(announce, &["announce-hostnames", flag(announce)]);
     groups(&mut emitter, registry);
     emitter.required(&["current-epoch", &registry.current_epoch.to_string()]);
-    if let Some(ip) = &options.announce_ip {
-        emitter.required(&["announce-ip", &ip.to_string()]);
+    if let Some(ip) = &globals.announce_ip {
+        emitter.required(&["announce-ip", ip]);
     }
-    let port = options.announce_port.unwrap_or(0);
+    let port = globals.announce_port;
     emitter.push(port != 0, &["announce-port", &port.to_string()]);
-    if let Some(user) = options.sentinel_user.as_deref().filter(|user| !user.is_empty()) {
+    if let Some(user) = &globals.sentinel_user {
         emitter.required(&["sentinel-user", user]);
     }
-    let password = options.sentinel_pass.as_ref().map(|password| password.expose());
-    if let Some(password) = password.filter(|password| !password.is_empty()) {
-        emitter.required(&["sentinel-pass", password]);
+    if let Some(password) = &globals.sentinel_pass {
+        emitter.required(&["sentinel-pass", password.expose()]);
     }
     emitter.directives
 }

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_core::{Host, Secret};
+use bellwether_core::{Host, LogLevel, Secret};
 
 use crate::diagnostic::{Fault, Problems};
 use crate::lex::Word;
-use crate::options::{Bind, DaemonOptions, LogFormat, LogLevel, UserLine};
+use crate::options::{Bind, DaemonOptions, LogFormat, UserLine};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::value;

@@ -28,9 +28,10 @@ mod value;
 mod yaml;
 
 pub use args::overrides_from_args;
+pub use bellwether_core::LogLevel;
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;
-pub use options::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions, UserLine};
+pub use options::{Bind, Config, DaemonOptions, LogFormat, SentinelOptions, UserLine};
 pub use parse::{Loader, parse};
 pub use rewrite::rewrite;
 pub use source::Source;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_core::{Epoch, GroupName, GroupRecord, Host, Registry, Secret, SentinelId};
+use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Registry, Secret, SentinelId};
 
 use crate::diagnostic::Diagnostic;
 
@@ -35,7 +35,23 @@ impl Config {
         Registry {
             my_id: self.my_id.clone().unwrap_or_else(fresh_id),
             current_epoch: self.current_epoch,
+            globals: self.globals(),
             groups: self.groups.clone(),
+        }
+    }
+
+    /// What can be changed while the process runs, as the configuration has it.
+    fn globals(&self) -> Globals {
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let password = self.sentinel.sentinel_pass.clone();
+        Globals {
+            announce_ip: self.sentinel.announce_ip.as_ref().map(ToString::to_string),
+            announce_port: self.sentinel.announce_port.unwrap_or(0),
+            resolve_hostnames: self.sentinel.resolve_hostnames,
+            announce_hostnames: self.sentinel.announce_hostnames,
+            sentinel_user: text(&self.sentinel.sentinel_user),
+            sentinel_pass: password.filter(|password| !password.expose().is_empty()),
+            log_level: self.daemon.loglevel,
         }
     }
 }
@@ -175,21 +191,6 @@ impl Bind {
     }
 }
 
-/// From which importance on something is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Everything.
-    Debug,
-    /// Much.
-    Verbose,
-    /// What one wants to know in production.
-    Notice,
-    /// What a person must look at.
-    Warning,
-    /// Nothing at all.
-    Nothing,
-}
-
 /// What a line of the log looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -216,6 +217,11 @@ pub struct SentinelOptions {
     pub sentinel_user: Option<String>,
     /// `sentinel-pass`: the password for other sentinels.
     pub sentinel_pass: Option<Secret>,
+    /// `bellwether forget-sentinels-after`: for how long a sentinel must be down to be forgotten; `None` means
+    /// for ever.
+    pub forget_sentinels_after: Option<Duration>,
+    /// `bellwether forget-replicas-after`: the same for replicas.
+    pub forget_replicas_after: Option<Duration>,
 }
 
 impl Default for SentinelOptions {
@@ -228,6 +234,8 @@ impl Default for SentinelOptions {
             deny_scripts_reconfig: true,
             sentinel_user: None,
             sentinel_pass: None,
+            forget_sentinels_after: None,
+            forget_replicas_after: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::addr::{Addr, Host, HostName};
 use crate::agreement::Agreement;
 use crate::decision::Decision;
 use crate::effect::{Command, Credentials, Effect, LinkKind};
-use crate::event::{Event, EventKind, MAX_PAYLOAD_LEN};
+use crate::event::{Event, EventKind, Level, MAX_PAYLOAD_LEN};
 use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
 use crate::instance::info::Role;
 use crate::instance::link::Link;
@@ -21,9 +21,24 @@ use crate::request::Answer;
 use crate::settings::Settings;
 use crate::tilt::Tilt;
 use crate::time::Instant;
+use crate::tunables::Tunables;
 
 /// How many questions to peers may be without an answer: ten for each of 10,000 groups.
 const MAX_QUESTIONS: usize = 100_000;
+
+/// Where the process ends for a drill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CrashPoints {
+    pub(crate) after_election: bool,
+    pub(crate) after_promotion: bool,
+}
+
+impl CrashPoints {
+    /// As `INFO` shows them.
+    pub(crate) const fn bits(self) -> u8 {
+        self.after_election as u8 | (self.after_promotion as u8) << 1
+    }
+}
 
 /// Whose link it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +60,9 @@ pub(crate) struct Context {
     pub(crate) peers: BTreeMap<SentinelId, Peer>,
     pub(crate) owners: BTreeMap<LinkId, LinkOwner>,
     pub(crate) tilt: Tilt,
+    pub(crate) tunables: Tunables,
+    /// What `SENTINEL SIMULATE-FAILURE` asked for.
+    pub(crate) crash_points: CrashPoints,
     pub(crate) touched: BTreeSet<GroupName>,
     pub(crate) touched_peers: BTreeSet<SentinelId>,
     pub(crate) odd_inputs: u64,
@@ -65,7 +83,10 @@ impl Context {
     ) -> Self {
         Self {
             now,
-            names: Names::new(settings.resolve_hostnames, settings.announce_hostnames),
+            names: Names::new(
+                registry.globals.resolve_hostnames,
+                registry.globals.announce_hostnames,
+            ),
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed),
             settings,
             out: Outbox::new(registry.current_epoch),
@@ -74,6 +95,8 @@ impl Context {
             peers: BTreeMap::new(),
             owners: BTreeMap::new(),
             tilt: Tilt::default(),
+            tunables: Tunables::default(),
+            crash_points: CrashPoints::default(),
             touched: BTreeSet::new(),
             touched_peers: BTreeSet::new(),
             questions: BTreeMap::new(),
@@ -163,12 +186,20 @@ impl Context {
                 .unwrap_or(0);
             payload.truncate(end);
         }
+        let script = group
+            .filter(|_| kind.level() == Level::Warning)
+            .and_then(|group| self.registry.groups.get(group))
+            .and_then(|record| record.options.notification_script.clone());
+        let args = vec![kind.name().to_owned(), payload.clone()];
         self.out.event(Event {
             kind,
             group: group.cloned(),
             payload,
             reason,
         });
+        if let Some(path) = script {
+            self.out.push_durable(Effect::RunScript { path, args });
+        }
     }
 
     /// Notes something odd that came in and is not used.
@@ -240,12 +271,35 @@ impl Context {
                 LinkKind::Instance {
                     group: group.clone(),
                     credentials: options.and_then(credentials),
+                    renamed: options
+                        .map(|options| options.renamed_commands.clone())
+                        .unwrap_or_default(),
                 }
             }
-            LinkOwner::Peer(peer) => LinkKind::Peer { id: peer.clone() },
+            LinkOwner::Peer(peer) => LinkKind::Peer {
+                id: peer.clone(),
+                credentials: self.peer_credentials(),
+            },
         };
         self.owners.insert(id, owner);
         self.out.push(Effect::Connect { link: id, to, kind });
+    }
+
+    /// What peers are told. As Sentinel, our own password where there is no other, because a fleet usually
+    /// has one.
+    fn peer_credentials(&self) -> Option<Credentials> {
+        let globals = &self.registry.globals;
+        match (&globals.sentinel_pass, &self.settings.own_password) {
+            (Some(password), _) => Some(Credentials {
+                user: globals.sentinel_user.clone(),
+                password: password.clone(),
+            }),
+            (None, Some(password)) => Some(Credentials {
+                user: None,
+                password: password.clone(),
+            }),
+            (None, None) => None,
+        }
     }
 
     /// Drops a link that stands or is being set up; the next attempt follows by the rules of reconnecting.
@@ -258,7 +312,6 @@ impl Context {
     pub(crate) fn close_link(&mut self, link: &Link) {
         if let Some(id) = link.id() {
             self.owners.remove(&id);
-            self.out.forget_link(id);
             self.out.push(Effect::Disconnect { link: id });
         }
     }

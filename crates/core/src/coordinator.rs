@@ -115,14 +115,15 @@ impl Coordinator {
     /// When the next [`Input::Turn`] is due at the latest.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Instant> {
-        [
-            self.deadlines.first(),
-            self.cx.out.retry_at(),
-            self.cx.tilt.ends_at(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let tilt_ends_at = self
+            .cx
+            .tilt
+            .since()
+            .map(|since| since + self.cx.tunables.tilt_period);
+        [self.deadlines.first(), self.cx.out.retry_at(), tilt_ends_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The durable state, to be written when [`Effect::Persist`] says so.
@@ -226,7 +227,6 @@ impl Coordinator {
             return;
         };
         self.cx.link_failures += 1;
-        self.cx.out.forget_link(link);
         let (now, cx) = (self.cx.now, &mut self.cx);
         match owner {
             LinkOwner::Instance(name, addr) => {
@@ -347,12 +347,12 @@ impl Coordinator {
         let addr = peer.addr.clone();
         cx.keep_link(&mut peer.link, &addr, || LinkOwner::Peer(id.clone()));
         if peer.link.is_up() {
-            let period = peer.ping_period(cx.now);
+            let period = peer.ping_period(cx.now, cx.tunables.ping_period);
             let stuck = peer.health.ping_outstanding(cx.now) > peer.shortest_down_after / 2;
             let old = peer
                 .link
                 .up_since()
-                .is_some_and(|at| cx.now.since(at) > crate::peer::MIN_LINK_AGE);
+                .is_some_and(|at| cx.now.since(at) > cx.tunables.min_link_age);
             if stuck && old {
                 peer.health.link_broke(cx.now);
                 cx.drop_link(&mut peer.link);
@@ -370,7 +370,11 @@ impl Coordinator {
     /// Notices that this process did not run, and forgives the others what was not seen of them meanwhile.
     fn watch_for_stall(&mut self) {
         let now = self.cx.now;
-        let Some(stall) = self.cx.tilt.observe(now, self.poll_deadline()) else {
+        let Some(stall) = self
+            .cx
+            .tilt
+            .observe(now, self.poll_deadline(), self.cx.tunables.tilt_trigger)
+        else {
             return;
         };
         for group in self.groups.values_mut() {
@@ -403,7 +407,10 @@ impl Coordinator {
                     .values()
                     .all(|instance| instance.health.last_reply() > since)
         });
-        if let Some(length) = self.cx.tilt.end_if(now, evidence) {
+        if !evidence && now < since + self.cx.tunables.tilt_period {
+            return;
+        }
+        if let Some(length) = self.cx.tilt.end(now) {
             let reason = format!("it lasted {} ms", whole_millis(length));
             self.cx
                 .event(EventKind::TiltEnd, None, "#tilt mode exited".into(), Some(reason));

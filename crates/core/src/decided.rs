@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::addr::Addr;
 use crate::command::{set_event, verdict_answer};
 use crate::context::Context;
-use crate::decision::{Decision, GroupChange};
+use crate::decision::{Decision, GlobalChange, GroupChange};
 use crate::effect::Effect;
 use crate::event::EventKind;
 use crate::failover::{AbortReason, FailoverReceipt, Stage};
@@ -41,6 +41,7 @@ pub(crate) fn decided(
         Decision::SentinelSeen { group, id, addr } => {
             sentinel_seen(groups, cx, group, id, addr, known.as_ref());
         }
+        Decision::SetGlobals { changes } => globals_set(groups, cx, changes),
         _ => {}
     }
     if let Some(group) = decision.group().and_then(|name| groups.get_mut(name)) {
@@ -71,6 +72,34 @@ fn is_void(cx: &Context, decision: &Decision) -> bool {
         .groups
         .get(group)
         .is_none_or(|record| *config_epoch <= record.config_epoch)
+}
+
+/// What concerns the whole process was changed.
+fn globals_set(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, changes: &[GlobalChange]) {
+    let globals = &cx.registry.globals;
+    cx.names
+        .set(globals.resolve_hostnames, globals.announce_hostnames);
+    for change in changes {
+        match change {
+            GlobalChange::LogLevel(level) => cx.out.push(Effect::LogLevel(*level)),
+            GlobalChange::SentinelUser(_) | GlobalChange::SentinelPass(_) => reconnect_peers(cx),
+            GlobalChange::AnnounceIp(_) | GlobalChange::AnnouncePort(_) => {
+                groups.values_mut().for_each(|group| group.spread_news(cx));
+            }
+            GlobalChange::ResolveHostnames(_) | GlobalChange::AnnounceHostnames(_) => {}
+        }
+    }
+    cx.touched.extend(groups.keys().cloned());
+}
+
+/// As Sentinel, new credentials count from new connections on, which are made now.
+fn reconnect_peers(cx: &mut Context) {
+    for (id, mut peer) in std::mem::take(&mut cx.peers) {
+        peer.health.link_broke(cx.now);
+        cx.drop_link(&mut peer.link);
+        cx.touched_peers.insert(id.clone());
+        cx.peers.insert(id, peer);
+    }
 }
 
 fn known_sentinel(cx: &Context, decision: &Decision) -> Option<Addr> {
@@ -235,6 +264,7 @@ impl Group {
             | Decision::Remove { .. }
             | Decision::SentinelSeen { .. }
             | Decision::AdvanceEpoch { .. }
+            | Decision::SetGlobals { .. }
             | Decision::CandidateChosen { .. } => {}
         }
         cx.touch(&self.name);
@@ -261,6 +291,13 @@ impl Group {
                     }
                 }
             }
+            GroupChange::RenameCommand { .. } => {
+                // Links learn the names when they are made.
+                for instance in self.instances.values_mut() {
+                    instance.link_lost(cx.now);
+                    cx.drop_link(&mut instance.link);
+                }
+            }
             _ => {}
         }
         let payload = set_event(&self.describe_primary(cx), change);
@@ -279,23 +316,19 @@ impl Group {
         cx.event(EventKind::Replica, Some(&self.name), payload, None);
     }
 
-    /// As Sentinel, replicas and sentinels are forgotten and found again; epochs and options stay. Unlike it,
-    /// the primary is asked for its replicas at once, so that nothing is blind for ten seconds.
+    /// As Sentinel, what was discovered counts for nothing any more, and epochs and options stay. Unlike it,
+    /// everything goes on being known until fresh INFO and hellos have shown who is still there: a primary that
+    /// dies in between is replaced all the same.
     fn was_reset(&mut self, cx: &mut Context) {
         self.cancel_failover(AbortReason::Withdrawn, cx);
-        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
-        for id in ids {
-            self.remove_view(&id, cx);
+        for view in self.views.values_mut() {
+            view.confirmed = false;
         }
-        let addrs: Vec<Addr> = self.replicas().map(|(addr, _)| addr.clone()).collect();
-        for addr in addrs {
-            self.remove_instance(&addr, cx);
+        for instance in self.instances.values_mut() {
+            instance.confirmed = false;
+            instance.info_wanted = true;
         }
-        if let Some(primary) = self.instances.get_mut(&self.primary) {
-            cx.close_link(&primary.link);
-            *primary = crate::instance::Instance::new(cx.now, crate::instance::info::Role::Primary);
-        }
-        self.odown_since = None;
+        self.reset_at = Some(cx.now);
         self.followed = None;
         self.failed_attempts = 0;
         self.retry_at = cx.now;

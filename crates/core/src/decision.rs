@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::addr::Addr;
 use crate::failover::{FailoverReceipt, FailoverRecord};
 use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
-use crate::registry::{GroupOptions, Secret};
+use crate::registry::{GroupOptions, LogLevel, Secret};
 
 /// One change of the [`Registry`](crate::Registry). [`Agreement`](crate::Agreement) says when it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +68,17 @@ pub enum Decision {
         /// The group.
         group: GroupName,
     },
+    /// An operator changed what concerns the whole process.
+    SetGlobals {
+        /// The changes, which count together.
+        changes: Vec<GlobalChange>,
+    },
     /// A higher epoch was seen or begun.
     AdvanceEpoch {
         /// The epoch.
         epoch: Epoch,
+        /// The group in whose affairs it was seen or begun.
+        group: GroupName,
     },
     /// Our vote.
     Vote {
@@ -142,8 +149,9 @@ impl Decision {
             | Self::CandidateChosen { group, .. }
             | Self::Switch { group, .. }
             | Self::Yield { group, .. }
-            | Self::FailoverEnded { group, .. } => Some(group),
-            Self::AdvanceEpoch { .. } => None,
+            | Self::FailoverEnded { group, .. }
+            | Self::AdvanceEpoch { group, .. } => Some(group),
+            Self::SetGlobals { .. } => None,
         }
     }
 
@@ -151,7 +159,11 @@ impl Decision {
     pub(crate) const fn changes_addresses(&self) -> bool {
         matches!(
             self,
-            Self::Monitor { .. } | Self::Remove { .. } | Self::Switch { .. } | Self::Yield { .. }
+            Self::SetGlobals { .. }
+                | Self::Monitor { .. }
+                | Self::Remove { .. }
+                | Self::Switch { .. }
+                | Self::Yield { .. }
         )
     }
 
@@ -179,4 +191,36 @@ pub enum GroupChange {
     AuthUser(Option<String>),
     /// `auth-pass`; `None` unsets it.
     AuthPass(Option<Secret>),
+    /// `notification-script`; `None` unsets it.
+    NotificationScript(Option<String>),
+    /// `client-reconfig-script`; `None` unsets it.
+    ClientReconfigScript(Option<String>),
+    /// `rename-command`
+    RenameCommand {
+        /// The command as everybody knows it.
+        command: String,
+        /// Its name on the group's servers; `None` for the usual one.
+        renamed: Option<String>,
+    },
+    /// `master-reboot-down-after-period`; zero switches it off.
+    RebootDownAfter(Duration),
+}
+
+/// One setting of the process with its new value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GlobalChange {
+    /// `announce-ip`; `None` unsets it.
+    AnnounceIp(Option<String>),
+    /// `announce-port`; 0 unsets it.
+    AnnouncePort(u16),
+    /// `resolve-hostnames`
+    ResolveHostnames(bool),
+    /// `announce-hostnames`
+    AnnounceHostnames(bool),
+    /// `sentinel-user`; `None` unsets it.
+    SentinelUser(Option<String>),
+    /// `sentinel-pass`; `None` unsets it.
+    SentinelPass(Option<Secret>),
+    /// `loglevel`
+    LogLevel(LogLevel),
 }

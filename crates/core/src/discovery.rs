@@ -43,7 +43,10 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
         meet(groups, &name, &id, &hello, cx);
     }
     if epoch > current {
-        cx.propose(Decision::AdvanceEpoch { epoch });
+        cx.propose(Decision::AdvanceEpoch {
+            epoch,
+            group: name.clone(),
+        });
     }
     let Some(group) = groups.get_mut(&name) else {
         return;
@@ -59,6 +62,7 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
                 at: cx.now,
             });
     }
+    group.confirm_sentinel(&id, cx);
     group.consider_config(&id, config_epoch, &hello, cx);
 }
 

@@ -8,7 +8,7 @@ use crate::addr::{Addr, HostName};
 use crate::event::Event;
 use crate::failover::FailoverReceipt;
 use crate::id::{ClientToken, Epoch, GroupName, LinkId, PersistSeq, RequestId, SentinelId};
-use crate::registry::Secret;
+use crate::registry::{LogLevel, Secret};
 use crate::request::Answer;
 
 /// One thing to do, in the order in which they come out.
@@ -57,6 +57,20 @@ pub enum Effect {
     },
     /// The addresses that clients are told from now on.
     Addresses(Arc<AddressBook>),
+    /// Run a script of an operator, some time soon.
+    RunScript {
+        /// The program.
+        path: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+    /// Log from this importance on.
+    LogLevel(LogLevel),
+    /// End the process with this status, at once: an operator wanted to see what happens then.
+    Exit {
+        /// The status.
+        status: u8,
+    },
     /// A failover led here has ended.
     FailoverEnded {
         /// The group.
@@ -78,11 +92,15 @@ pub enum LinkKind {
         group: GroupName,
         /// How to authenticate; `None` without a password.
         credentials: Option<Credentials>,
+        /// Commands that it has under other names, in capitals, with those names.
+        renamed: BTreeMap<String, String>,
     },
     /// Another sentinel: commands only.
     Peer {
         /// Its id.
         id: SentinelId,
+        /// How to authenticate; `None` without a password.
+        credentials: Option<Credentials>,
     },
 }
 
@@ -125,6 +143,19 @@ pub enum Command {
     },
     /// `SCRIPT KILL`
     ScriptKill,
+    /// For the primary: the transaction that pauses writes and hands its role over to a replica by the
+    /// server's own `FAILOVER`.
+    HandOver {
+        /// The replica, as host text and port.
+        to: (String, u16),
+        /// How long it may take, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// After a hand-over: the transaction that makes the new role permanent, drops the clients and lets
+    /// writes through again.
+    Release,
+    /// `CLIENT UNPAUSE`: a hand-over was given up.
+    Unpause,
 }
 
 impl LinkKind {

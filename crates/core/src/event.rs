@@ -121,6 +121,8 @@ event_kinds! {
     StateSendPromotion = "+failover-state-send-slaveof-noone", Notice;
     /// It did not become a primary.
     AbortCandidateTimeout = "-failover-abort-slave-timeout", Warning;
+    /// The primary could not be asked to hand over in time.
+    AbortPrimaryTimeout = "-failover-abort-master-timeout", Warning;
     /// The promotion was sent.
     StateWaitPromotion = "+failover-state-wait-promotion", Notice;
     /// The replica is a primary.

@@ -19,6 +19,7 @@ pub(crate) struct Rules {
     pub(crate) down_after: Duration,
     pub(crate) failover_timeout: Duration,
     pub(crate) parallel_syncs: u32,
+    pub(crate) reboot_down_after: Duration,
 }
 
 impl From<&GroupOptions> for Rules {
@@ -28,6 +29,7 @@ impl From<&GroupOptions> for Rules {
             down_after: options.down_after,
             failover_timeout: options.failover_timeout,
             parallel_syncs: options.parallel_syncs,
+            reboot_down_after: options.reboot_down_after,
         }
     }
 }
@@ -47,6 +49,8 @@ pub(crate) struct View {
     pub(crate) hello_sent_at: Option<Instant>,
     /// Its last hello, or its creation before the first.
     pub(crate) hello_at: Instant,
+    /// It was heard of since the group was last reset.
+    pub(crate) confirmed: bool,
     /// The configuration that its last hello named.
     pub(crate) told_config: Option<ToldConfig>,
 }
@@ -63,6 +67,7 @@ impl View {
             hello_sent_at: None,
             hello_at: now,
             told_config: None,
+            confirmed: true,
         }
     }
 }
@@ -110,6 +115,8 @@ pub(crate) struct Group {
     /// Who installed the present configuration, if that is known and it has been there since.
     pub(crate) config_from: Option<SentinelId>,
     pub(crate) config_changed_at: Instant,
+    /// When the group was reset, while it is not clear yet who is still there.
+    pub(crate) reset_at: Option<Instant>,
 }
 
 impl Group {
@@ -137,6 +144,7 @@ impl Group {
             failed_attempts: 0,
             config_from: None,
             config_changed_at: now,
+            reset_at: None,
         };
         for (id, addr) in &record.sentinels {
             group.add_view(id, addr, cx);
@@ -189,6 +197,7 @@ impl Group {
             self.judge_primary(cx);
             self.drive_failover(cx);
             self.repair(cx);
+            self.forget_absent(cx);
         }
         self.ask_peers(cx);
         self.talk(cx);

@@ -11,8 +11,12 @@ const MAX_SENTINEL_ID_LEN: usize = 64;
 /// Longest name of a group. Events are cut at 1023 bytes, and two names must fit into one.
 const MAX_GROUP_NAME_LEN: usize = 255;
 
-/// How far a peer's epoch may lie ahead of ours. A fleet that fails over once a second for a century does
-/// not get there, and an attacker who sends `2^63` cannot use up the counter.
+/// Any epoch up to this is taken from outside. No fleet gets near it, and from here it is still as far to the end
+/// of what Sentinels can count as it was from 0.
+const MAX_FOREIGN_EPOCH: u64 = 1 << 62;
+
+/// How far beyond ours an epoch above that may lie: elections go on after somebody has pushed us there, but nobody
+/// can use up the rest.
 const MAX_EPOCH_LEAP: u64 = 1 << 32;
 
 /// The number of an election, one counter for all groups. It only grows.
@@ -30,7 +34,7 @@ impl Epoch {
     /// is refused, because one such message would end all elections for ever.
     #[must_use]
     pub const fn may_leap_to(self, other: Self) -> bool {
-        other.0 <= self.0.saturating_add(MAX_EPOCH_LEAP)
+        other.0 <= MAX_FOREIGN_EPOCH || other.0 <= self.0.saturating_add(MAX_EPOCH_LEAP)
     }
 }
 
@@ -203,7 +207,11 @@ mod tests {
 
     #[test]
     fn an_epoch_cannot_be_pushed_to_its_end() {
-        assert!(Epoch(5).may_leap_to(Epoch(5_000)));
+        assert!(
+            Epoch(5).may_leap_to(Epoch(1 << 62)),
+            "whoever was away must be able to follow the others"
+        );
+        assert!(Epoch(1 << 62).may_leap_to(Epoch((1 << 62) + 1)));
         assert!(!Epoch(5).may_leap_to(Epoch(u64::MAX)));
         assert!(!Epoch(5).may_leap_to(Epoch(1 << 63)));
     }

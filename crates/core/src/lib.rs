@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+mod absent;
 mod addr;
 mod agreement;
 mod command;
@@ -36,11 +37,12 @@ mod request;
 mod settings;
 mod tilt;
 mod time;
+mod tunables;
 
 pub use addr::{Addr, Host, HostName};
 pub use agreement::{Agreement, Decided, Standing, Vote};
 pub use coordinator::Coordinator;
-pub use decision::{Decision, GroupChange};
+pub use decision::{Decision, GlobalChange, GroupChange};
 pub use effect::{AddressBook, Command, Credentials, Effect, LinkKind, wire_addr};
 pub use event::{Event, EventKind, Level, MAX_PAYLOAD_LEN};
 pub use failover::{AbortReason, Cause, FailoverReceipt, FailoverRecord, Outcome, Phases};
@@ -48,9 +50,9 @@ pub use id::{BadId, ClientToken, ConfigEpoch, Epoch, GroupName, LinkId, PersistS
 pub use input::{Input, Pong, Reply, Verdict};
 pub use overview::{GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview};
 pub use registry::{
-    DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, GroupOptions, GroupRecord,
-    LastVote, MAX_HISTORY, MAX_REPLICAS, MAX_SENTINELS, Registry, Secret,
+    DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, Globals, GroupOptions, GroupRecord,
+    LastVote, LogLevel, MAX_HISTORY, MAX_REPLICAS, MAX_SENTINELS, Registry, Secret,
 };
-pub use request::{Answer, Listing, Refusal, Request};
+pub use request::{Answer, CachedInfo, Listing, Refusal, Request};
 pub use settings::Settings;
 pub use time::{Instant, whole_millis};

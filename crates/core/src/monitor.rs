@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::decision::Decision;
 use crate::effect::Command;
 use crate::event::EventKind;
-use crate::failover::Stage;
+use crate::failover::{HAND_OVER_INFO_PERIOD, Stage};
 use crate::group::Group;
 use crate::id::RequestId;
 use crate::input::{Pong, Reply};
@@ -15,20 +15,17 @@ use crate::instance::health::ping_period;
 use crate::instance::hello::Hello;
 use crate::instance::info::{Info, Role};
 use crate::instance::{Following, Instance};
-use crate::peer::MIN_LINK_AGE;
+
 use crate::registry::MAX_REPLICAS;
 use crate::time::Instant;
 
-/// How often INFO is asked for in quiet times. As the reference.
-pub(crate) const INFO_PERIOD: Duration = Duration::from_secs(10);
 /// How often INFO is asked for in restless times: a failover, a down primary, a replica without its primary,
 /// a primary whose replicas are not known yet. As the reference.
 const RESTLESS_INFO_PERIOD: Duration = Duration::from_secs(1);
 /// How often a server is asked whether it has done what it was told. Promotion takes a millisecond where all
 /// is well; more would only add load where it is not.
 const STEP_INFO_PERIOD: Duration = Duration::from_millis(50);
-/// How often a hello goes to each instance and each sentinel. As the reference; peers count on it.
-pub(crate) const HELLO_PERIOD: Duration = Duration::from_secs(2);
+
 /// For how long a subscription may be silent, our own hellos included, before it is set up anew. As the reference.
 const MAX_HELLO_SILENCE: Duration = Duration::from_secs(6);
 /// How long a primary may claim to be a replica, beyond its `down-after-milliseconds`. As the reference.
@@ -37,10 +34,10 @@ const ROLE_GRACE: Duration = Duration::from_secs(20);
 impl Group {
     /// Sends everything that is due to instances and sentinels.
     pub(crate) fn talk(&mut self, cx: &mut Context) {
-        let ping_period = ping_period(self.rules.down_after);
+        let ping_period = ping_period(self.rules.down_after, cx.tunables.ping_period);
         let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
         for addr in addrs {
-            let info_period = self.info_period(&addr);
+            let info_period = self.info_period(&addr, cx.tunables.info_period);
             let Some(instance) = self.instances.get_mut(&addr) else {
                 continue;
             };
@@ -76,7 +73,14 @@ impl Group {
         if cx.out.save_error().is_some() {
             return;
         }
-        let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
+        // While it hands over, the primary would answer no PUBLISH, and nothing behind it.
+        let silenced = self.is_handing_over().then(|| self.primary.clone());
+        let addrs: Vec<Addr> = self
+            .instances
+            .keys()
+            .filter(|addr| silenced.as_ref() != Some(addr))
+            .cloned()
+            .collect();
         for addr in addrs {
             let Some(instance) = self.instances.get_mut(&addr) else {
                 continue;
@@ -86,7 +90,7 @@ impl Group {
             };
             let due = instance
                 .hello_sent_at
-                .map_or(Instant::ZERO, |at| at + HELLO_PERIOD);
+                .map_or(Instant::ZERO, |at| at + cx.tunables.publish_period);
             if !cx.due(due) {
                 continue;
             }
@@ -104,7 +108,9 @@ impl Group {
             let Some(view) = self.views.get_mut(&id) else {
                 continue;
             };
-            let due = view.hello_sent_at.map_or(Instant::ZERO, |at| at + HELLO_PERIOD);
+            let due = view
+                .hello_sent_at
+                .map_or(Instant::ZERO, |at| at + cx.tunables.publish_period);
             if !cx.due(due) {
                 continue;
             }
@@ -118,13 +124,14 @@ impl Group {
     fn hello_message(&self, cx: &Context, local: &str) -> String {
         let (primary_host, primary_port) = cx.names.shown_addr(&self.primary);
         let record = cx.registry.groups.get(&self.name);
+        let globals = &cx.registry.globals;
         Hello {
-            host: cx
-                .settings
-                .announce_ip
-                .clone()
-                .unwrap_or_else(|| local.to_owned()),
-            port: cx.settings.announce_port,
+            host: globals.announce_ip.clone().unwrap_or_else(|| local.to_owned()),
+            port: if globals.announce_port == 0 {
+                cx.settings.listen_port
+            } else {
+                globals.announce_port
+            },
             id: cx.registry.my_id.to_string(),
             current_epoch: cx.registry.current_epoch.0,
             group: self.name.to_string(),
@@ -147,13 +154,19 @@ impl Group {
     }
 
     /// How often this instance is asked for INFO at the moment.
-    fn info_period(&self, addr: &Addr) -> Duration {
+    fn info_period(&self, addr: &Addr, quiet: Duration) -> Duration {
         let Some(instance) = self.instances.get(addr) else {
-            return INFO_PERIOD;
+            return quiet;
         };
         let told = matches!(instance.following, Following::Sent(_) | Following::InProgress(_));
         match self.run.as_ref().map(|run| &run.stage) {
-            Some(Stage::Promoting { candidate, .. }) if candidate == addr => return STEP_INFO_PERIOD,
+            Some(Stage::Promoting { candidate, .. }) if candidate == addr => {
+                return if self.is_handing_over() {
+                    HAND_OVER_INFO_PERIOD
+                } else {
+                    STEP_INFO_PERIOD
+                };
+            }
             Some(Stage::Reconfiguring { .. }) if told => return STEP_INFO_PERIOD,
             _ => {}
         }
@@ -165,9 +178,9 @@ impl Group {
             self.odown_since.is_some() || self.run.is_some() || strays
         };
         if restless {
-            RESTLESS_INFO_PERIOD
+            RESTLESS_INFO_PERIOD.min(quiet)
         } else {
-            INFO_PERIOD
+            quiet
         }
     }
 
@@ -191,7 +204,12 @@ impl Group {
             let turncoat = role == Role::Primary
                 && instance.role == Role::Replica
                 && cx.due(instance.role_since + self.rules.down_after + ROLE_GRACE);
-            let down = silent || turncoat;
+            let reboot_down_after = self.rules.reboot_down_after;
+            let rebooted_at = instance
+                .rebooted_at
+                .filter(|_| role == Role::Primary && !reboot_down_after.is_zero());
+            let rebooting = rebooted_at.is_some_and(|at| cx.due(at + reboot_down_after));
+            let down = silent || turncoat || rebooting;
             if down == instance.is_sdown() {
                 continue;
             }
@@ -203,7 +221,9 @@ impl Group {
                 instance.script_kill_sent = false;
                 instance.info_wanted = true;
             }
-            let reason = if turncoat && !silent {
+            let reason = if rebooting && !silent {
+                "it started anew and has not become well in time".to_owned()
+            } else if turncoat && !silent {
                 "it claims to be a replica although it is held as the primary".to_owned()
             } else if down {
                 format!(
@@ -257,10 +277,14 @@ impl Group {
             return;
         };
         let well = matches!(pong, Pong::Pong | Pong::Loading | Pong::PrimaryDown);
-        let was_late = instance.health.silent_for(cx.now) >= ping_period(self.rules.down_after);
+        let was_late =
+            instance.health.silent_for(cx.now) >= ping_period(self.rules.down_after, cx.tunables.ping_period);
         instance.health.answered(cx.now, well);
         if well {
             instance.link.proved_well();
+            if *pong == Pong::Pong {
+                instance.rebooted_at = None;
+            }
         }
         if *pong == Pong::Busy && instance.is_sdown() && !instance.script_kill_sent {
             instance.script_kill_sent = true;
@@ -299,6 +323,7 @@ impl Group {
             return;
         };
         let info = Info::parse(text);
+        instance.info_text = Some(text.into());
         instance.info_at = Some(cx.now);
         instance.info_asked_at = None;
         let rebooted = info.run_id.is_some() && instance.run_id.is_some() && info.run_id != instance.run_id;
@@ -322,6 +347,10 @@ impl Group {
         instance.was_replica = role == Role::Replica || (instance.was_replica && !rebooted);
         instance.info = info;
         if rebooted {
+            let watched = held_as == Role::Primary && !self.rules.reboot_down_after.is_zero();
+            if let Some(instance) = self.instances.get_mut(addr).filter(|_| watched) {
+                instance.rebooted_at = Some(cx.now);
+            }
             let payload = self.describe(cx, addr);
             cx.event(EventKind::Reboot, Some(&self.name), payload, None);
         }
@@ -346,25 +375,29 @@ impl Group {
         let Some(instance) = self.instances.get(addr) else {
             return;
         };
-        let mut found = Vec::new();
-        for line in &instance.info.replicas {
-            let Some(replica) = cx.names.parse(&line.host, line.port) else {
-                continue;
-            };
+        let named: Vec<Addr> = {
+            let lines = instance.info.replicas.iter();
+            lines
+                .filter_map(|line| cx.names.parse(&line.host, line.port))
+                .collect()
+        };
+        let mut found: Vec<&Addr> = Vec::new();
+        for replica in &named {
             if let crate::addr::Host::Name(name) = &replica.host {
                 cx.look_up(name);
             }
-            if self.find_instance(cx, &replica).is_none() && !found.contains(&replica) {
+            if self.find_instance(cx, replica).is_none() && !found.contains(&replica) {
                 found.push(replica);
             }
         }
         let room = MAX_REPLICAS.saturating_sub(self.instances.len());
-        for addr in found.into_iter().take(room) {
+        for addr in found.into_iter().take(room).cloned() {
             cx.propose(Decision::ReplicaSeen {
                 group: self.name.clone(),
                 addr,
             });
         }
+        self.confirm_replicas(&named, cx);
     }
 }
 
@@ -389,7 +422,7 @@ fn recycle_if_stuck(instance: &mut Instance, down_after: Duration, cx: &mut Cont
     let Some(up_since) = instance.link.up_since() else {
         return false;
     };
-    if cx.now.since(up_since) < MIN_LINK_AGE {
+    if cx.now.since(up_since) < cx.tunables.min_link_age {
         return false;
     }
     let half = down_after / 2;

@@ -53,6 +53,12 @@ impl Names {
         }
     }
 
+    /// The two settings have changed.
+    pub(crate) const fn set(&mut self, resolve: bool, announce: bool) {
+        self.resolve = resolve;
+        self.announce = announce;
+    }
+
     /// Reads an address from outside. Names count only with `resolve-hostnames yes`.
     pub(crate) fn parse(&self, host: &str, port: u16) -> Option<Addr> {
         Addr::parse(host, port).filter(|addr| self.resolve || matches!(addr.host, Host::Ip(_)))

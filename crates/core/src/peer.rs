@@ -10,9 +10,6 @@ use crate::time::Instant;
 /// How often a leader is pinged whose failover we wait for, so that its death is noticed in time.
 const LEADER_PING_PERIOD: Duration = Duration::from_millis(100);
 
-/// A link younger than this is not given up for silence. As the reference.
-pub(crate) const MIN_LINK_AGE: Duration = Duration::from_secs(15);
-
 /// A sentinel as a process, apart from what it thinks of single groups.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -40,8 +37,8 @@ impl Peer {
     }
 
     /// How often to ping it.
-    pub(crate) fn ping_period(&self, now: Instant) -> Duration {
-        let period = ping_period(self.shortest_down_after);
+    pub(crate) fn ping_period(&self, now: Instant, longest: Duration) -> Duration {
+        let period = ping_period(self.shortest_down_after, longest);
         match self.watched_until {
             Some(until) if now < until => period.min(LEADER_PING_PERIOD),
             _ => period,

@@ -15,8 +15,7 @@ use crate::time::Instant;
 
 /// How often peers are asked while their answers decide what happens next. A lost question costs no more.
 const URGENT_ASK_PERIOD: Duration = Duration::from_millis(100);
-/// How often they are asked while a primary just stays down. As the reference.
-const ASK_PERIOD: Duration = Duration::from_secs(1);
+
 /// For how long after a primary went down peers are asked urgently. Those who see it down at all do so within
 /// this time, or something else is wrong than a matter of timing.
 const URGENT_FOR: Duration = Duration::from_secs(10);
@@ -119,7 +118,7 @@ impl Group {
             };
             let spacing = match (view.ask_now && !told, told) {
                 (true, _) => MIN_ASK_SPACING,
-                (false, true) => ASK_PERIOD,
+                (false, true) => cx.tunables.ask_period,
                 (false, false) => period,
             };
             if !cx.due(view.asked_at.map_or(Instant::ZERO, |at| at + spacing)) {
@@ -150,7 +149,7 @@ impl Group {
         if electing || undecided {
             URGENT_ASK_PERIOD
         } else {
-            ASK_PERIOD
+            cx.tunables.ask_period
         }
     }
 
@@ -174,7 +173,10 @@ impl Group {
             cx.agreement.heard(&self.name, id, leader.as_ref(), leader_epoch);
         }
         if leader_epoch > cx.registry.current_epoch && cx.registry.current_epoch.may_leap_to(leader_epoch) {
-            cx.propose(Decision::AdvanceEpoch { epoch: leader_epoch });
+            cx.propose(Decision::AdvanceEpoch {
+                epoch: leader_epoch,
+                group: self.name.clone(),
+            });
         }
         if changed || self.run.is_some() {
             cx.touch(&self.name);

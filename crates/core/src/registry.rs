@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::addr::Addr;
-use crate::decision::{Decision, GroupChange};
+use crate::decision::{Decision, GlobalChange, GroupChange};
 use crate::failover::{FailoverReceipt, FailoverRecord};
 use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
 
@@ -69,6 +69,14 @@ pub struct GroupOptions {
     pub auth_user: Option<String>,
     /// The password for the group's servers.
     pub auth_pass: Option<Secret>,
+    /// What is run for each event of level warning.
+    pub notification_script: Option<String>,
+    /// What is run when the primary's address changes.
+    pub client_reconfig_script: Option<String>,
+    /// Commands that the group's servers have under other names, in capitals, with those names.
+    pub renamed_commands: BTreeMap<String, String>,
+    /// How long a primary that came back with another run id may go without a good answer; zero for no limit.
+    pub reboot_down_after: Duration,
 }
 
 impl GroupOptions {
@@ -82,6 +90,10 @@ impl GroupOptions {
             parallel_syncs: DEFAULT_PARALLEL_SYNCS,
             auth_user: None,
             auth_pass: None,
+            notification_script: None,
+            client_reconfig_script: None,
+            renamed_commands: BTreeMap::new(),
+            reboot_down_after: Duration::ZERO,
         }
     }
 }
@@ -139,6 +151,64 @@ impl GroupRecord {
     }
 }
 
+/// From which importance on something is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Much.
+    Verbose,
+    /// What one wants to know in production.
+    #[default]
+    Notice,
+    /// What a person must look at.
+    Warning,
+    /// Nothing at all.
+    Nothing,
+}
+
+impl LogLevel {
+    /// Every level, the loudest first.
+    pub const ALL: &[Self] = &[
+        Self::Debug,
+        Self::Verbose,
+        Self::Notice,
+        Self::Warning,
+        Self::Nothing,
+    ];
+
+    /// The word in configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Verbose => "verbose",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// What concerns the whole process and can be changed while it runs (`SENTINEL CONFIG SET`).
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Globals {
+    /// `announce-ip`: the host that peers are told; `None` for our own address on each link.
+    pub announce_ip: Option<String>,
+    /// `announce-port`: the port that peers are told; 0 for the one we listen on.
+    pub announce_port: u16,
+    /// `resolve-hostnames`: whether host names are accepted where addresses are.
+    pub resolve_hostnames: bool,
+    /// `announce-hostnames`: whether host names are shown instead of the addresses behind them.
+    pub announce_hostnames: bool,
+    /// `sentinel-user`: the user for other sentinels.
+    pub sentinel_user: Option<String>,
+    /// `sentinel-pass`: the password for other sentinels.
+    pub sentinel_pass: Option<Secret>,
+    /// `loglevel`
+    pub log_level: LogLevel,
+}
+
 /// All durable state of one coordinator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
@@ -146,6 +216,8 @@ pub struct Registry {
     pub my_id: SentinelId,
     /// The highest epoch seen.
     pub current_epoch: Epoch,
+    /// What concerns the whole process.
+    pub globals: Globals,
     /// The monitored groups.
     pub groups: BTreeMap<GroupName, GroupRecord>,
 }
@@ -153,10 +225,11 @@ pub struct Registry {
 impl Registry {
     /// A registry that knows nothing but its owner's id.
     #[must_use]
-    pub const fn new(my_id: SentinelId) -> Self {
+    pub fn new(my_id: SentinelId) -> Self {
         Self {
             my_id,
             current_epoch: Epoch(0),
+            globals: Globals::default(),
             groups: BTreeMap::new(),
         }
     }
@@ -182,7 +255,8 @@ impl Registry {
             Decision::Remove { group } => {
                 self.groups.remove(group);
             }
-            Decision::AdvanceEpoch { epoch } => self.raise_epoch(*epoch),
+            Decision::AdvanceEpoch { epoch, .. } => self.raise_epoch(*epoch),
+            Decision::SetGlobals { changes } => changes.iter().for_each(|change| self.globals.set(change)),
             Decision::Vote {
                 group,
                 epoch,
@@ -237,6 +311,20 @@ impl Registry {
     }
 }
 
+impl Globals {
+    fn set(&mut self, change: &GlobalChange) {
+        match change.clone() {
+            GlobalChange::AnnounceIp(ip) => self.announce_ip = ip,
+            GlobalChange::AnnouncePort(port) => self.announce_port = port,
+            GlobalChange::ResolveHostnames(yes) => self.resolve_hostnames = yes,
+            GlobalChange::AnnounceHostnames(yes) => self.announce_hostnames = yes,
+            GlobalChange::SentinelUser(user) => self.sentinel_user = user,
+            GlobalChange::SentinelPass(password) => self.sentinel_pass = password,
+            GlobalChange::LogLevel(level) => self.log_level = level,
+        }
+    }
+}
+
 impl GroupRecord {
     fn apply(&mut self, decision: &Decision) {
         match decision {
@@ -255,9 +343,8 @@ impl GroupRecord {
             Decision::SentinelForgotten { id, .. } => {
                 self.sentinels.remove(id);
             }
+            // What was discovered stays until it is found again or fails to be.
             Decision::Reset { .. } => {
-                self.replicas.clear();
-                self.sentinels.clear();
                 self.vote.candidate = None;
                 self.failover = None;
             }
@@ -277,6 +364,7 @@ impl GroupRecord {
             Decision::Monitor { .. }
             | Decision::Remove { .. }
             | Decision::AdvanceEpoch { .. }
+            | Decision::SetGlobals { .. }
             | Decision::Vote { .. }
             | Decision::Switch { .. }
             | Decision::Yield { .. } => {}
@@ -312,6 +400,16 @@ impl GroupRecord {
             GroupChange::ParallelSyncs(count) => options.parallel_syncs = count,
             GroupChange::AuthUser(user) => options.auth_user = user,
             GroupChange::AuthPass(password) => options.auth_pass = password,
+            GroupChange::NotificationScript(path) => options.notification_script = path,
+            GroupChange::ClientReconfigScript(path) => options.client_reconfig_script = path,
+            GroupChange::RenameCommand { command, renamed } => {
+                let command = command.to_ascii_uppercase();
+                match renamed {
+                    Some(renamed) => options.renamed_commands.insert(command, renamed),
+                    None => options.renamed_commands.remove(&command),
+                };
+            }
+            GroupChange::RebootDownAfter(duration) => options.reboot_down_after = duration,
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::event::EventKind;
 use crate::group::Group;
 use crate::instance::Instance;
 use crate::instance::info::Role;
-use crate::monitor::HELLO_PERIOD;
 
 /// How recent a peer's hello must be to confirm the configuration: five hellos.
 const CONFIRMATION_LIFETIME: Duration = Duration::from_secs(10);
@@ -22,11 +21,8 @@ const STRAY_GRACE: Duration = Duration::from_secs(8);
 const MAX_PRIMARY_INFO_AGE: Duration = Duration::from_secs(20);
 /// How long a replica is left with a primary that is none before it is repointed: time for it to change by itself.
 const LOST_REPLICA_GRACE: Duration = Duration::from_secs(1);
-/// How much longer the first of the well waits while the one in charge is well, too: that one may have been
-/// started anew and not know that it is. Time enough for it to give an order twice.
-const DEPUTY_GRACE: Duration = Duration::from_secs(3);
 /// The least time between two orders to the same instance.
-const REPAIR_SPACING: Duration = HELLO_PERIOD;
+const REPAIR_SPACING: Duration = Duration::from_secs(2);
 
 impl Group {
     /// Mends what is due.
@@ -44,32 +40,25 @@ impl Group {
         if strays.is_empty() || self.follows_a_leader(cx) {
             return;
         }
-        let grace = if self.is_confirmed(cx) {
-            self.grace(cx)
-        } else {
-            None
-        };
+        let in_charge = self.is_responsible(cx) && self.is_confirmed(cx);
         for addr in strays {
-            self.mend(&addr, grace, cx);
+            self.mend(&addr, in_charge, cx);
         }
     }
 
-    /// Mends one instance when it is due: after this grace if it falls to us, else by the slow rules.
-    fn mend(&mut self, addr: &Addr, grace: Option<Duration>, cx: &mut Context) {
+    fn mend(&mut self, addr: &Addr, in_charge: bool, cx: &mut Context) {
         let Some(instance) = self.instances.get(addr) else {
             return;
         };
         let is_primary = instance.role == Role::Primary;
         let timeout = self.rules.failover_timeout;
-        let mut due = match (is_primary, grace) {
+        let mut due = match (is_primary, in_charge) {
             // It was the primary, or has started as one. A replica that turns into a primary before our eyes is
             // another matter: somebody may have promoted it, and the news be on its way.
-            (true, Some(grace)) if !instance.was_replica => {
-                instance.role_since.max(self.config_changed_at) + grace
-            }
+            (true, true) if !instance.was_replica => cx.now,
             (true, _) => latest(instance.role_since, instance.last_down_at) + STRAY_GRACE,
-            (false, Some(grace)) if self.upstream_is_lost(cx, instance) => {
-                instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE + grace
+            (false, true) if self.upstream_is_lost(cx, instance) => {
+                instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE
             }
             (false, _) => latest(instance.primary_changed_at, instance.last_down_at) + timeout,
         };
@@ -114,25 +103,24 @@ impl Group {
         agreeing.count() + 1 > record.voters() / 2
     }
 
-    /// After which grace it falls to this coordinator to mend things: to the one that installed the configuration
-    /// at once, and so to the first of those that are well when that one is gone or unknown; `None` to others.
-    fn grace(&mut self, cx: &Context) -> Option<Duration> {
+    /// Whether it falls to this coordinator to mend things: to the one that installed the configuration, or
+    /// to the first of those that are well when that one is gone or unknown.
+    fn is_responsible(&mut self, cx: &Context) -> bool {
         let me = &cx.registry.my_id;
-        let first = self.alive_sentinels(cx).all(|id| id > me);
         if let Some(from) = &self.config_from {
             if from == me {
-                return Some(Duration::ZERO);
+                return true;
             }
             if self.alive_sentinels(cx).any(|id| id == from) {
-                return first.then_some(DEPUTY_GRACE);
+                return false;
             }
             self.config_from = None;
         }
-        first.then_some(Duration::ZERO)
+        self.alive_sentinels(cx).all(|id| id > me)
     }
 
-    /// Whether what the replica follows is no good: not there, or a former primary, whatever that is now. Another
-    /// replica of a replica that works is left to the slow rule.
+    /// Whether what the replica follows is no good: not there, or a former primary. A replica of a replica
+    /// that works is left to the slow rule.
     fn upstream_is_lost(&self, cx: &Context, instance: &Instance) -> bool {
         if !instance.info.link_up {
             return true;
@@ -141,9 +129,7 @@ impl Group {
         let upstream = host.and_then(|host| Addr::parse(host, instance.info.primary_port));
         let known =
             upstream.and_then(|addr| self.find_instance(cx, &addr).and_then(|a| self.instances.get(a)));
-        known.is_some_and(|upstream| {
-            upstream.is_sdown() || upstream.role == Role::Primary || upstream.was_primary
-        })
+        known.is_some_and(|upstream| upstream.is_sdown() || upstream.role == Role::Primary)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What clients ask, and what they are answered. Texts and numbers, no wire format.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::overview::Overview;
 
@@ -62,11 +63,49 @@ pub enum Request {
         name: String,
         /// Options and values in turn.
         words: Vec<String>,
+        /// Which of the words name files that cannot be run as scripts.
+        not_executable: Vec<usize>,
     },
-    /// `SENTINEL FAILOVER <name>`
+    /// `SENTINEL FAILOVER <name> [COORDINATED]`
     Failover {
         /// The group.
         name: String,
+        /// The word behind the name.
+        option: Option<String>,
+    },
+    /// `SENTINEL FORGET <name> <host> <port>`: one replica or sentinel. Not in the reference.
+    Forget {
+        /// The group.
+        name: String,
+        /// The host of the replica or sentinel.
+        host: String,
+        /// Its port.
+        port: String,
+    },
+    /// `SENTINEL CONFIG GET <pattern> …`
+    ConfigGet {
+        /// Globs over the names of settings.
+        patterns: Vec<String>,
+    },
+    /// `SENTINEL CONFIG SET <name> <value> …`
+    ConfigSet {
+        /// Names and values in turn.
+        words: Vec<String>,
+    },
+    /// `SENTINEL DEBUG [<name> <value> …]`; without words all are listed.
+    Debug {
+        /// Names and values in turn.
+        words: Vec<String>,
+    },
+    /// `SENTINEL INFO-CACHE <name> …`
+    InfoCache {
+        /// The groups.
+        names: Vec<String>,
+    },
+    /// `SENTINEL SIMULATE-FAILURE <flag> …`
+    SimulateFailure {
+        /// The flags.
+        words: Vec<String>,
     },
     /// `SENTINEL RESET <pattern>`
     Reset {
@@ -83,7 +122,12 @@ pub enum Request {
     /// `SENTINEL MYID`
     MyId,
     /// The `# Sentinel` section of `INFO`.
-    InfoSection,
+    InfoSection {
+        /// How many scripts run.
+        running_scripts: usize,
+        /// How many scripts run or wait.
+        queued_scripts: usize,
+    },
     /// The group names, for `ROLE`.
     GroupNames,
     /// `PUBLISH __sentinel__:hello <message>`
@@ -97,6 +141,9 @@ pub enum Request {
 
 /// One instance as `SENTINEL MASTER` and its like show it: fields and values in the order of the reference.
 pub type Listing = Vec<(&'static str, String)>;
+
+/// The age in milliseconds and the text of the last INFO of one server; 0 and `None` if none has come.
+pub type CachedInfo = (u64, Option<Arc<str>>);
 
 /// An answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
@@ -126,6 +173,10 @@ pub enum Answer {
         /// In which epoch.
         leader_epoch: u64,
     },
+    /// Names and values.
+    Settings(Vec<(String, String)>),
+    /// The last INFO of each server of each group: the group's name, then age in milliseconds and text.
+    InfoCache(Vec<(String, Vec<CachedInfo>)>),
     /// Everything.
     Overview(Box<Overview>),
     /// A refusal.
@@ -181,6 +232,44 @@ pub enum Refusal {
     },
     /// An option that `SET` does not know, or without a value.
     UnknownSetOption(String),
+    /// A script may not be changed.
+    ScriptsDenied,
+    /// A notification script that cannot be run.
+    BadNotificationScript,
+    /// A client reconfiguration script that cannot be run.
+    BadClientReconfigScript,
+    /// A word behind `FAILOVER <name>` that is none of its options.
+    UnknownFailoverOption,
+    /// The primary's servers cannot hand over.
+    NoHandOver,
+    /// Neither a replica nor a sentinel is known at the address.
+    NoSuchMember,
+    /// A primary cannot be forgotten.
+    IsPrimary,
+    /// A name that `CONFIG SET` does not know.
+    UnknownSetting(String),
+    /// A name that stands twice in one `CONFIG SET`.
+    DuplicateSetting(String),
+    /// A name without a value in `CONFIG SET`.
+    MissingSetting(String),
+    /// A bad value for `CONFIG SET`.
+    BadSetting {
+        /// The value.
+        value: String,
+        /// The name, as the client wrote it.
+        name: String,
+    },
+    /// A name that `DEBUG` does not know, or without a value.
+    UnknownDebugOption(String),
+    /// A bad value for `DEBUG`.
+    BadDebugValue {
+        /// The value.
+        value: String,
+        /// The name, as the client wrote it.
+        name: String,
+    },
+    /// A flag that `SIMULATE-FAILURE` does not know.
+    UnknownSimulation,
     /// The change was made but could not be saved.
     SaveFailed,
     /// Too much is waiting for the disk.
@@ -217,6 +306,38 @@ impl fmt::Display for Refusal {
                     "ERR Unknown option or number of arguments for SENTINEL SET '{option}'"
                 )
             }
+            Self::ScriptsDenied => f.write_str(
+                "ERR Reconfiguration of scripts path is denied for security reasons. Check the \
+                 deny-scripts-reconfig configuration directive in your Sentinel configuration",
+            ),
+            Self::BadNotificationScript => {
+                f.write_str("ERR Notification script seems non existing or non executable")
+            }
+            Self::BadClientReconfigScript => {
+                f.write_str("ERR Client reconfiguration script seems non existing or non executable")
+            }
+            Self::UnknownFailoverOption => f.write_str("ERR Unknown failover option specified"),
+            Self::NoHandOver => f.write_str("NOGOODPRIMARY Primary does not support FAILOVER command"),
+            Self::NoSuchMember => f.write_str("ERR No replica or sentinel of that master has this address"),
+            Self::IsPrimary => f.write_str("ERR This is the address of the master itself"),
+            Self::UnknownSetting(name) => write!(f, "ERR Invalid argument '{name}' to SENTINEL CONFIG SET"),
+            Self::DuplicateSetting(name) => {
+                write!(f, "ERR Duplicate argument '{name}' to SENTINEL CONFIG SET")
+            }
+            Self::MissingSetting(name) => write!(f, "ERR Missing argument '{name}' value"),
+            Self::BadSetting { value, name } => {
+                write!(f, "ERR Invalid value '{value}' to SENTINEL CONFIG SET '{name}'")
+            }
+            Self::UnknownDebugOption(name) => {
+                write!(
+                    f,
+                    "ERR Unknown option or number of arguments for SENTINEL DEBUG '{name}'"
+                )
+            }
+            Self::BadDebugValue { value, name } => {
+                write!(f, "ERR Invalid argument '{value}' for SENTINEL DEBUG '{name}'")
+            }
+            Self::UnknownSimulation => f.write_str("ERR Unknown failure simulation specified"),
             Self::SaveFailed => f.write_str("ERR Failed to save config file. Check server logs."),
             Self::Overloaded => f.write_str("ERR too many requests wait for the disk"),
         }

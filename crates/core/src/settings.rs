@@ -1,16 +1,23 @@
 //! What a coordinator is told once.
 
-/// What a coordinator is told at its start and never changes by itself.
+use std::time::Duration;
+
+use crate::registry::Secret;
+
+/// What a coordinator is told at its start and never changes by itself. What can change while it runs is in
+/// [`Globals`](crate::Globals).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The host that peers are told; `None` for our own address on each link.
-    pub announce_ip: Option<String>,
-    /// The port that peers are told.
-    pub announce_port: u16,
-    /// Whether host names are accepted where addresses are.
-    pub resolve_hostnames: bool,
-    /// Whether host names are shown instead of the addresses behind them.
-    pub announce_hostnames: bool,
+    /// The port that peers are told unless another one is announced.
+    pub listen_port: u16,
+    /// Our own password, which is told to peers where no other one is set for that.
+    pub own_password: Option<Secret>,
+    /// Whether `SENTINEL SET` refuses to change scripts.
+    pub deny_scripts_reconfig: bool,
+    /// For how long another sentinel must be subjectively down to be forgotten; `None` for never.
+    pub forget_sentinels_after: Option<Duration>,
+    /// The same for replicas.
+    pub forget_replicas_after: Option<Duration>,
     /// The seed of all randomness.
     pub seed: u64,
 }

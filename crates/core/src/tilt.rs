@@ -12,12 +12,6 @@ use crate::time::Instant;
 /// milliseconds; what is above this would shorten somebody's `down-after-milliseconds` noticeably.
 const STALL: Duration = Duration::from_millis(200);
 
-/// How late a turn must be to be reported. As the reference.
-const TRIGGER: Duration = Duration::from_secs(2);
-
-/// When mistrust ends at the latest, whatever the evidence. As the reference.
-const MAX_LENGTH: Duration = Duration::from_secs(30);
-
 /// What a late turn means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stall {
@@ -36,12 +30,12 @@ pub(crate) struct Tilt {
 
 impl Tilt {
     /// Looks at a turn at `now` that was due at `due`.
-    pub(crate) fn observe(&mut self, now: Instant, due: Option<Instant>) -> Option<Stall> {
+    pub(crate) fn observe(&mut self, now: Instant, due: Option<Instant>, trigger: Duration) -> Option<Stall> {
         let gap = now.since(due?);
         if gap < STALL {
             return None;
         }
-        let reported = gap > TRIGGER;
+        let reported = gap > trigger;
         if reported {
             self.since = Some(now);
             self.total += 1;
@@ -61,19 +55,9 @@ impl Tilt {
         self.total
     }
 
-    /// When it ends at the latest.
-    pub(crate) fn ends_at(&self) -> Option<Instant> {
-        self.since.map(|since| since + MAX_LENGTH)
-    }
-
-    /// Ends it, if it is on and the evidence is there or the time is up. Gives its length.
-    pub(crate) fn end_if(&mut self, now: Instant, evidence: bool) -> Option<Duration> {
-        let since = self.since?;
-        if evidence || now >= since + MAX_LENGTH {
-            self.since = None;
-            return Some(now.since(since));
-        }
-        None
+    /// Ends it, if it is on. Gives its length.
+    pub(crate) fn end(&mut self, now: Instant) -> Option<Duration> {
+        self.since.take().map(|since| now.since(since))
     }
 }
 
@@ -85,30 +69,23 @@ mod tests {
         Instant::from_millis(ms)
     }
 
+    const TRIGGER: Duration = Duration::from_secs(2);
+
     #[test]
     fn a_late_turn_is_a_stall_and_a_very_late_one_a_tilt() {
         let mut tilt = Tilt::default();
-        assert_eq!(tilt.observe(at(150), Some(at(0))), None);
+        assert_eq!(tilt.observe(at(150), Some(at(0)), TRIGGER), None);
         assert!(matches!(
-            tilt.observe(at(1000), Some(at(0))),
+            tilt.observe(at(1000), Some(at(0)), TRIGGER),
             Some(Stall { reported: false, .. })
         ));
         assert!(!tilt.is_on());
         assert!(matches!(
-            tilt.observe(at(2001), Some(at(0))),
+            tilt.observe(at(2001), Some(at(0)), TRIGGER),
             Some(Stall { reported: true, .. })
         ));
         assert!(tilt.is_on());
-    }
-
-    #[test]
-    fn it_ends_by_evidence_or_after_its_longest_time() {
-        let mut tilt = Tilt::default();
-        tilt.observe(at(5000), Some(at(0)));
-        assert_eq!(tilt.end_if(at(5100), false), None);
-        assert_eq!(tilt.end_if(at(5200), true), Some(Duration::from_millis(200)));
-        tilt.observe(at(10_000), Some(at(5200)));
-        assert!(tilt.end_if(at(40_000), false).is_some());
-        assert_eq!(tilt.total(), 2);
+        assert_eq!(tilt.end(at(2101)), Some(Duration::from_millis(100)));
+        assert_eq!((tilt.end(at(2201)), tilt.total()), (None, 1));
     }
 }

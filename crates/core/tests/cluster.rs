@@ -140,10 +140,11 @@ impl Cluster {
 
     fn coordinator(&mut self, n: usize, disk: &Registry) -> Coordinator {
         let settings = Settings {
-            announce_ip: None,
-            announce_port: peer_addr(n).port(),
-            resolve_hostnames: false,
-            announce_hostnames: false,
+            listen_port: peer_addr(n).port(),
+            own_password: None,
+            deny_scripts_reconfig: true,
+            forget_sentinels_after: None,
+            forget_replicas_after: None,
             seed: self.rng.random_range(0..u64::MAX),
         };
         Coordinator::new(settings, disk.clone(), self.instant())
@@ -260,7 +261,7 @@ impl Cluster {
                         n,
                         Input::Request {
                             token,
-                            request: Request::Failover { name },
+                            request: Request::Failover { name, option: None },
                         },
                     );
                     self.turn(n);
@@ -364,7 +365,11 @@ impl Cluster {
                     self.elected(n, receipt.epoch);
                 }
             }
-            Effect::Resolve { .. } | Effect::Addresses(_) => {}
+            Effect::Resolve { .. }
+            | Effect::Addresses(_)
+            | Effect::RunScript { .. }
+            | Effect::LogLevel(_)
+            | Effect::Exit { .. } => {}
         }
         self.check_configs(n);
     }
@@ -445,7 +450,7 @@ impl Cluster {
                 epoch: epoch.to_string(),
                 candidate: candidate.map_or_else(|| "*".to_owned(), |id| id.to_string()),
             },
-            Command::Info | Command::Reconfigure { .. } | Command::ScriptKill => return Some(Reply::Done),
+            _ => return Some(Reply::Done),
         };
         self.serial += 1;
         let token = ClientToken(self.serial);

@@ -113,6 +113,7 @@ fn failover(receipt: &FailoverReceipt) -> api::Failover {
         cause: match receipt.cause {
             Cause::ObjectivelyDown => "odown",
             Cause::Manual => "manual",
+            Cause::Coordinated => "coordinated",
         }
         .to_owned(),
         outcome: receipt.outcome.label().to_owned(),

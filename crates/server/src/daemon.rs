@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_conf::{Config, DaemonOptions, STATE_FILE, StateError, apply_state, render_state, rewrite};
-use bellwether_core::{Coordinator, Credentials, Registry, Secret, Settings};
+use bellwether_core::{Coordinator, Registry, Settings};
 use rustix::fs::{Access as Mode, access};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -206,11 +206,13 @@ impl Daemon {
         let link_settings = LinkSettings {
             my_id: registry.my_id.clone(),
             source: config.daemon.bind_source_addr,
-            peer_credentials: peer_credentials(&config),
         };
         let seed = random::seed().map_err(DaemonError::Random)?;
+        let scripts = Runner::new(ScriptSettings::default());
         let driver = Driver {
             clock,
+            scripts: scripts.clone(),
+            log: log.clone(),
             coordinator: Coordinator::new(settings(&config, seed), registry, clock.now()),
             reports,
             end,
@@ -238,7 +240,7 @@ impl Daemon {
                     .map_or_else(|_| String::new(), |path| path.display().to_string()),
             },
             telemetry,
-            scripts: Runner::new(ScriptSettings::default()),
+            scripts,
         };
         Ok(Self {
             driver,
@@ -387,25 +389,14 @@ fn check_writable(path: &Path) -> Result<(), DaemonError> {
 }
 
 fn settings(config: &Config, seed: u64) -> Settings {
-    let sentinel = &config.sentinel;
     Settings {
-        announce_ip: sentinel.announce_ip.as_ref().map(ToString::to_string),
-        announce_port: sentinel.announce_port.unwrap_or(config.daemon.port),
-        resolve_hostnames: sentinel.resolve_hostnames,
-        announce_hostnames: sentinel.announce_hostnames,
+        listen_port: config.daemon.port,
+        own_password: config.daemon.requirepass.clone(),
+        deny_scripts_reconfig: config.sentinel.deny_scripts_reconfig,
+        forget_sentinels_after: config.sentinel.forget_sentinels_after,
+        forget_replicas_after: config.sentinel.forget_replicas_after,
         seed,
     }
-}
-
-/// As Sentinel: what peers are told is `sentinel-pass`, and without one our own `requirepass`, because a
-/// fleet usually has one password.
-fn peer_credentials(config: &Config) -> Option<Credentials> {
-    let of = |user: &Option<String>, password: &Option<Secret>| {
-        let (user, password) = (user.clone(), password.clone()?);
-        Some(Credentials { user, password })
-    };
-    of(&config.sentinel.sentinel_user, &config.sentinel.sentinel_pass)
-        .or_else(|| of(&None, &config.daemon.requirepass))
 }
 
 fn limits(options: &DaemonOptions) -> Limits {

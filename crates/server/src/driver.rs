@@ -21,7 +21,9 @@ use crate::clock::Clock;
 use crate::disk::{Disk, SaveError, Saved};
 use crate::handle::{Ask, HandleEnd};
 use crate::link::{Arrived, Batch, Links, SendError};
+use crate::log::Log;
 use crate::resolver::Resolver;
+use crate::script::Runner;
 use crate::telemetry::Telemetry;
 
 /// How many reports of links may wait for the driver. Beyond this the links wait, and behind them the
@@ -43,6 +45,8 @@ pub(crate) struct Driver {
     pub(crate) resolver: Resolver,
     pub(crate) disk: Disk,
     pub(crate) announcer: Announcer,
+    pub(crate) scripts: Runner,
+    pub(crate) log: Option<Arc<Log>>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
 }
 
@@ -55,6 +59,12 @@ pub enum DriverError {
     /// The writer came to no end.
     #[error("the task that saves the state failed")]
     Writer(#[from] tokio::task::JoinError),
+    /// An operator wanted to see what happens then.
+    #[error("Sentinel CRASH because of SENTINEL simulate-failure")]
+    Simulated {
+        /// The exit status to end with.
+        status: u8,
+    },
 }
 
 /// A save that failed.
@@ -73,6 +83,7 @@ impl Driver {
             inputs: Vec::new(),
             answers: HashMap::new(),
             last_token: 0,
+            crash: None,
         };
         let result = running.run().await;
         // The links end with their map, and whoever still waits for an answer learns that there is none.
@@ -88,6 +99,8 @@ struct Running {
     /// Who waits for which answer. Bounded by the number of clients: each waits for one answer at a time.
     answers: HashMap<ClientToken, oneshot::Sender<Answer>>,
     last_token: u64,
+    /// The status of a simulated crash. Nothing is done any more then.
+    crash: Option<u8>,
 }
 
 impl Running {
@@ -101,6 +114,9 @@ impl Running {
                 self.driver.telemetry.loop_delay(now.since(due));
             }
             self.turn();
+            if let Some(status) = self.crash {
+                return Err(DriverError::Simulated { status });
+            }
         }
         Ok(())
     }
@@ -186,6 +202,9 @@ impl Running {
             self.driver.coordinator.handle(now, Input::Turn);
             while let Some(effect) = self.driver.coordinator.poll_effect() {
                 self.carry_out(effect);
+                if self.crash.is_some() {
+                    return;
+                }
             }
             if self.inputs.is_empty() {
                 return;
@@ -209,6 +228,13 @@ impl Running {
                 }
             }
             Effect::Addresses(addresses) => driver.end.publish(addresses),
+            Effect::RunScript { path, args } => driver.scripts.enqueue(path, args),
+            Effect::LogLevel(level) => {
+                if let Some(log) = &driver.log {
+                    log.set_level(level);
+                }
+            }
+            Effect::Exit { status } => self.crash = Some(status),
             Effect::FailoverEnded { group, receipt } => {
                 log_receipt(&group, &receipt);
                 driver.telemetry.failover(&group, &receipt);

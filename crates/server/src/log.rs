@@ -5,6 +5,7 @@
 
 mod plain;
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 /// How many lines may wait for the writer: some megabytes, and minutes of the busiest log. Beyond this lines
 /// are dropped and counted, and the count is written as soon as writing works again.
@@ -29,12 +30,15 @@ const MAX_WAITING_LINES: usize = 16 * 1024;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The running log. Dropping it writes what is left.
-#[derive(Debug)]
 pub struct Log {
     lines: Lines,
     reopen: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    change_filter: Option<ChangeFilter>,
 }
+
+/// Puts another filter in place.
+type ChangeFilter = Box<dyn Fn(Targets) + Send + Sync>;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +65,8 @@ impl Log {
     /// # Errors
     /// If the file cannot be opened, or there is a log already.
     pub fn start(options: &DaemonOptions) -> Result<Self, LogError> {
-        let log = Self::open(options.logfile.as_deref())?;
-        let filter = Targets::new()
-            // What other crates have to say in detail concerns those who work on them.
-            .with_default(level(options.loglevel).min(LevelFilter::INFO))
-            .with_target("bellwether", level(options.loglevel));
+        let mut log = Self::open(options.logfile.as_deref())?;
+        let (filter, changer) = reload::Layer::new(filter(options.loglevel));
         let format = tracing_subscriber::fmt::layer().with_writer(log.lines.clone());
         let layer = match options.log_format {
             LogFormat::Json => format.json().flatten_event(true).boxed(),
@@ -73,6 +74,10 @@ impl Log {
         };
         tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter)))
             .map_err(|_| LogError::Twice)?;
+        log.change_filter = Some(Box::new(move |targets| {
+            // It fails only where the subscriber is gone, and then there is nothing to change.
+            let _ = changer.reload(targets);
+        }));
         Ok(log)
     }
 
@@ -98,7 +103,15 @@ impl Log {
             lines,
             reopen,
             thread: Some(thread),
+            change_filter: None,
         })
+    }
+
+    /// Logs from this importance on.
+    pub fn set_level(&self, level: LogLevel) {
+        if let Some(change) = &self.change_filter {
+            change(filter(level));
+        }
     }
 
     /// Opens the log file anew under its name, after it was rotated. Until that works the old one goes on.
@@ -129,6 +142,21 @@ fn open(path: &Path) -> Result<File, LogError> {
         path: path.to_owned(),
         source,
     })
+}
+
+fn filter(log_level: LogLevel) -> Targets {
+    Targets::new()
+        // What other crates have to say in detail concerns those who work on them.
+        .with_default(level(log_level).min(LevelFilter::INFO))
+        .with_target("bellwether", level(log_level))
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("lines", &self.lines)
+            .finish_non_exhaustive()
+    }
 }
 
 const fn level(level: LogLevel) -> LevelFilter {

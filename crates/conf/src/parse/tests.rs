@@ -1,7 +1,8 @@
 use bellwether_core::{ConfigEpoch, Epoch};
 
 use super::*;
-use crate::options::{LogFormat, LogLevel};
+use crate::LogLevel;
+use crate::options::LogFormat;
 
 fn load_nothing(path: &str) -> Result<Vec<Source>, String> {
     Err(format!("no {path} here"))

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::options::{LogFormat, LogLevel};
+use crate::LogLevel;
+use crate::options::LogFormat;
 
 fn good(text: &str) -> Config {
     let config = parse_yaml(&Source::new("f.yaml", text), &[]);

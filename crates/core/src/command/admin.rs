@@ -8,7 +8,7 @@ use crate::addr::{Addr, Host};
 use crate::context::Context;
 use crate::decision::{Decision, GroupChange};
 use crate::group::Group;
-use crate::id::{ClientToken, GroupName};
+use crate::id::{ClientToken, GroupName, SentinelId};
 use crate::names::Lookup;
 use crate::registry::{GroupOptions, Secret};
 use crate::request::{Answer, Refusal, Request};
@@ -80,7 +80,11 @@ fn check_monitor(
     Ok(Some(Decision::Monitor {
         group,
         primary,
-        options: GroupOptions::new(quorum),
+        options: GroupOptions {
+            down_after: cx.tunables.default_down_after,
+            failover_timeout: cx.tunables.default_failover_timeout,
+            ..GroupOptions::new(quorum)
+        },
     }))
 }
 
@@ -101,7 +105,7 @@ pub(super) fn set(
     cx: &mut Context,
     token: ClientToken,
     name: &str,
-    words: &[String],
+    (words, not_executable): (&[String], &[usize]),
 ) {
     let Some(group) = groups.get(name).map(|group| group.name.clone()) else {
         return cx.answer_now(token, Answer::Refused(Refusal::NoSuchGroup));
@@ -113,9 +117,18 @@ pub(super) fn set(
     }
     let mut changes = Vec::new();
     let mut refusal = None;
-    for pair in words.chunks(2) {
-        match parse_change(pair) {
-            Ok(change) => changes.push(change),
+    let mut at = 0;
+    while at < words.len() {
+        let option = Change {
+            words: &words[at..],
+            denied: cx.settings.deny_scripts_reconfig,
+            executable: !not_executable.contains(&(at + 1)),
+        };
+        match option.parse() {
+            Ok((change, taken)) => {
+                changes.push(change);
+                at += taken;
+            }
             Err(why) => {
                 refusal = Some(why);
                 break;
@@ -141,37 +154,135 @@ pub(super) fn set(
     }
 }
 
-fn parse_change(pair: &[String]) -> Result<GroupChange, Refusal> {
-    let option = pair.first().map(String::as_str).unwrap_or_default();
-    let [_, value] = pair else {
-        return Err(Refusal::UnknownSetOption(option.to_owned()));
-    };
-    let bad = || Refusal::BadSetValue {
-        value: value.clone(),
-        option: option.to_owned(),
-    };
-    let number = || value.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(bad);
-    let millis = || {
-        let millis = value
-            .parse::<u64>()
-            .ok()
-            .filter(|n| *n > 0 && *n <= MAX_PERIOD_MS);
-        millis.map(Duration::from_millis).ok_or_else(bad)
-    };
-    let text = || (!value.is_empty()).then_some(value.as_str());
-    match option.to_ascii_lowercase().as_str() {
-        "down-after-milliseconds" => millis().map(GroupChange::DownAfter),
-        "failover-timeout" => millis().map(GroupChange::FailoverTimeout),
-        "parallel-syncs" => number().map(GroupChange::ParallelSyncs),
-        "quorum" => number().map(GroupChange::Quorum),
-        "auth-user" => Ok(GroupChange::AuthUser(text().map(str::to_owned))),
-        "auth-pass" => Ok(GroupChange::AuthPass(text().map(Secret::new))),
-        _ => Err(Refusal::UnknownSetOption(option.to_owned())),
+/// One option of `SET` at the head of the words that are left.
+struct Change<'a> {
+    words: &'a [String],
+    /// Scripts may not be changed.
+    denied: bool,
+    /// The value, taken for a path, can be run.
+    executable: bool,
+}
+
+impl Change<'_> {
+    /// The change, and how many words it took.
+    fn parse(&self) -> Result<(GroupChange, usize), Refusal> {
+        let option = self.words.first().map(String::as_str).unwrap_or_default();
+        let unknown = || Refusal::UnknownSetOption(option.to_owned());
+        let value = self.words.get(1).ok_or_else(unknown)?;
+        let bad = || Refusal::BadSetValue {
+            value: value.clone(),
+            option: option.to_owned(),
+        };
+        let number = || value.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(bad);
+        let millis = |least: u64| {
+            let millis = value
+                .parse::<u64>()
+                .ok()
+                .filter(|n| (least..=MAX_PERIOD_MS).contains(n));
+            millis.map(Duration::from_millis).ok_or_else(bad)
+        };
+        let text = || (!value.is_empty()).then(|| value.clone());
+        let change = match option.to_ascii_lowercase().as_str() {
+            "down-after-milliseconds" => GroupChange::DownAfter(millis(1)?),
+            "failover-timeout" => GroupChange::FailoverTimeout(millis(1)?),
+            "parallel-syncs" => GroupChange::ParallelSyncs(number()?),
+            "quorum" => GroupChange::Quorum(number()?),
+            "master-reboot-down-after-period" | "primary-reboot-down-after-period" => {
+                GroupChange::RebootDownAfter(millis(0)?)
+            }
+            "auth-user" => GroupChange::AuthUser(text()),
+            "auth-pass" => GroupChange::AuthPass(text().as_deref().map(Secret::new)),
+            "notification-script" => {
+                self.check_script(value, Refusal::BadNotificationScript)?;
+                GroupChange::NotificationScript(text())
+            }
+            "client-reconfig-script" => {
+                self.check_script(value, Refusal::BadClientReconfigScript)?;
+                GroupChange::ClientReconfigScript(text())
+            }
+            "rename-command" => {
+                let renamed = self.words.get(2).ok_or_else(unknown)?;
+                if value.is_empty() || renamed.is_empty() {
+                    let value = if value.is_empty() { value } else { renamed };
+                    return Err(Refusal::BadSetValue {
+                        value: value.clone(),
+                        option: option.to_owned(),
+                    });
+                }
+                let renamed = (!value.eq_ignore_ascii_case(renamed)).then(|| renamed.clone());
+                return Ok((
+                    GroupChange::RenameCommand {
+                        command: value.clone(),
+                        renamed,
+                    },
+                    3,
+                ));
+            }
+            _ => return Err(unknown()),
+        };
+        Ok((change, 2))
+    }
+
+    fn check_script(&self, path: &str, refusal: Refusal) -> Result<(), Refusal> {
+        if self.denied {
+            return Err(Refusal::ScriptsDenied);
+        }
+        if path.is_empty() || self.executable {
+            Ok(())
+        } else {
+            Err(refusal)
+        }
     }
 }
 
+/// `SENTINEL FORGET`. Not in the reference, where only a reset of the whole group forgets anybody.
+pub(super) fn forget(
+    groups: &BTreeMap<GroupName, Group>,
+    cx: &mut Context,
+    token: ClientToken,
+    name: &str,
+    (host, port): (&str, &str),
+) {
+    match find_member(groups, cx, name, host, port) {
+        Ok(decision) => cx.agreement.propose(decision, Some(token)),
+        Err(refusal) => cx.answer_now(token, Answer::Refused(refusal)),
+    }
+}
+
+fn find_member(
+    groups: &BTreeMap<GroupName, Group>,
+    cx: &Context,
+    name: &str,
+    host: &str,
+    port: &str,
+) -> Result<Decision, Refusal> {
+    let group = groups.get(name).ok_or(Refusal::NoSuchGroup)?;
+    let port: i64 = port.parse().map_err(|_| Refusal::BadPort)?;
+    let port = u16::try_from(port).map_err(|_| Refusal::PortOutOfRange)?;
+    let addr = Addr::parse(host, port).ok_or(Refusal::BadHost)?;
+    if cx.names.same(&addr, &group.primary) {
+        return Err(Refusal::IsPrimary);
+    }
+    if let Some(addr) = group.find_instance(cx, &addr).cloned() {
+        return Ok(Decision::ReplicaForgotten {
+            group: group.name.clone(),
+            addr,
+        });
+    }
+    let at_addr = |id: &&SentinelId| {
+        cx.peers
+            .get(*id)
+            .is_some_and(|peer| cx.names.same(&peer.addr, &addr))
+    };
+    let id = group.views.keys().find(at_addr).ok_or(Refusal::NoSuchMember)?;
+    Ok(Decision::SentinelForgotten {
+        group: group.name.clone(),
+        id: id.clone(),
+    })
+}
+
 /// The longest period that can be set: about 24 days, the largest number that every implementation takes.
-const MAX_PERIOD_MS: u64 = i32::MAX as u64;
+pub(super) const MAX_PERIOD_MS: u64 = i32::MAX as u64;
 
 /// `SENTINEL RESET`. As Sentinel, the number of groups that matched is the answer. Unlike it, the forgetting
 /// is saved.
@@ -204,11 +315,20 @@ pub(crate) fn set_event(primary: &str, change: &GroupChange) -> String {
         GroupChange::ParallelSyncs(count) => ("parallel-syncs", count.to_string()),
         GroupChange::AuthUser(user) => ("auth-user", user.clone().unwrap_or_default()),
         GroupChange::AuthPass(_) => ("auth-pass", "******".to_owned()),
+        GroupChange::NotificationScript(path) => ("notification-script", path.clone().unwrap_or_default()),
+        GroupChange::ClientReconfigScript(path) => {
+            ("client-reconfig-script", path.clone().unwrap_or_default())
+        }
+        GroupChange::RenameCommand { command, renamed } => {
+            let renamed = renamed.as_ref().unwrap_or(command);
+            ("rename-command", format!("{command} {renamed}"))
+        }
+        GroupChange::RebootDownAfter(duration) => ("master-reboot-down-after-period", millis(duration)),
     };
     format!("{primary} {option} {value}")
 }
 
-fn refuse_control(word: &str, index: usize, command: &'static str) -> Result<(), Refusal> {
+pub(super) fn refuse_control(word: &str, index: usize, command: &'static str) -> Result<(), Refusal> {
     if word.chars().any(char::is_control) {
         return Err(Refusal::ControlCharacters { index, command });
     }

@@ -29,7 +29,15 @@ pub(super) fn primary(group: &Group, cx: &Context) -> Listing {
         group.run.as_ref().is_some_and(|run| run.cause == Cause::Manual),
         "force_failover",
     );
+    flags.add(
+        group
+            .run
+            .as_ref()
+            .is_some_and(|run| run.cause == Cause::Coordinated),
+        "coordinated_failover",
+    );
     flags.add(instance.script_kill_sent, "script_kill_sent");
+    flags.add(instance.rebooted_at.is_some(), "master_reboot");
     let mut listing = head(
         cx,
         group.name.as_str(),
@@ -64,6 +72,16 @@ pub(super) fn primary(group: &Group, cx: &Context) -> Listing {
         whole_millis(group.rules.failover_timeout).to_string(),
     ));
     listing.push(("parallel-syncs", group.rules.parallel_syncs.to_string()));
+    let options = cx.registry.groups.get(&group.name).map(|record| &record.options);
+    let scripts = options.map(|options| {
+        [
+            ("notification-script", &options.notification_script),
+            ("client-reconfig-script", &options.client_reconfig_script),
+        ]
+    });
+    for (field, script) in scripts.into_iter().flatten() {
+        listing.extend(script.clone().map(|path| (field, path)));
+    }
     listing
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod glob;
+mod globals;
 mod listing;
 mod overview;
 mod peer;
@@ -37,8 +38,11 @@ pub(crate) fn run(
             let names = groups.keys().map(ToString::to_string).collect();
             cx.answer_read(token, Answer::Texts(names));
         }
-        Request::InfoSection => {
-            let text = overview::info_section(groups, cx);
+        Request::InfoSection {
+            running_scripts,
+            queued_scripts,
+        } => {
+            let text = overview::info_section(groups, cx, running_scripts, queued_scripts);
             cx.answer_read(token, Answer::Text(text));
         }
         Request::Primaries => {
@@ -83,16 +87,31 @@ pub(crate) fn run(
         }
         Request::Monitor { .. } => return admin::monitor(cx, token, request),
         Request::Remove { name } => admin::remove(groups, cx, token, &name),
-        Request::Set { name, words } => admin::set(groups, cx, token, &name, &words),
+        Request::Set {
+            name,
+            words,
+            not_executable,
+        } => {
+            admin::set(groups, cx, token, &name, (&words, &not_executable));
+        }
         Request::Reset { pattern } => admin::reset(groups, cx, token, &pattern),
         Request::FlushConfig => {
             cx.out.changed();
             cx.answer(token, Answer::Ok);
         }
-        Request::Failover { name } => match groups.get_mut(name.as_str()) {
-            Some(group) => group.failover_ordered(token, cx),
+        Request::Failover { name, option } => match groups.get_mut(name.as_str()) {
+            Some(group) => group.failover_ordered(token, option.as_deref(), cx),
             None => cx.answer_now(token, Answer::Refused(Refusal::NoSuchGroup)),
         },
+        Request::Forget { name, host, port } => admin::forget(groups, cx, token, &name, (&host, &port)),
+        Request::ConfigGet { patterns } => globals::config_get(cx, token, &patterns),
+        Request::ConfigSet { words } => globals::config_set(cx, token, &words),
+        Request::Debug { words } => globals::debug(cx, token, &words),
+        Request::InfoCache { names } => {
+            let cached = overview::info_cache(groups, cx, &names);
+            cx.answer_read(token, Answer::InfoCache(cached));
+        }
+        Request::SimulateFailure { words } => globals::simulate_failure(cx, token, &words),
     }
     None
 }

@@ -10,6 +10,7 @@ use crate::id::GroupName;
 use crate::instance::Instance;
 use crate::instance::info::Role;
 use crate::overview::{GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview};
+use crate::request::CachedInfo;
 use crate::time::{Instant, whole_millis};
 
 /// Everything.
@@ -125,18 +126,53 @@ fn sentinels(group: &Group, cx: &Context) -> Vec<SentinelOverview> {
     group.views.iter().filter_map(one).collect()
 }
 
+/// The last INFO of the primary and of each replica of the groups of these names, each group once.
+pub(super) fn info_cache(
+    groups: &BTreeMap<GroupName, Group>,
+    cx: &Context,
+    names: &[String],
+) -> Vec<(String, Vec<CachedInfo>)> {
+    let cached = |instance: &Instance| match instance.info_at {
+        Some(at) => (cx.now.millis_since(at), instance.info_text.clone()),
+        None => (0, None),
+    };
+    let mut known: Vec<&Group> = names
+        .iter()
+        .filter_map(|name| groups.get(name.as_str()))
+        .collect();
+    known.sort_by_key(|group| &group.name);
+    known.dedup_by_key(|group| &group.name);
+    let all = |group: &&Group| {
+        let replicas = group.replicas().map(|(_, instance)| cached(instance));
+        let entries = group
+            .primary_instance()
+            .map(cached)
+            .into_iter()
+            .chain(replicas)
+            .collect();
+        (group.name.to_string(), entries)
+    };
+    known.iter().map(all).collect()
+}
+
 /// The lines of the `# Sentinel` section of `INFO`, without its title.
-pub(super) fn info_section(groups: &BTreeMap<GroupName, Group>, cx: &Context) -> String {
+pub(super) fn info_section(
+    groups: &BTreeMap<GroupName, Group>,
+    cx: &Context,
+    running_scripts: usize,
+    queued_scripts: usize,
+) -> String {
     let tilt_since = cx.tilt.since().map_or(-1, |at| {
         i64::try_from(cx.now.since(at).as_secs()).unwrap_or(i64::MAX)
     });
     let mut text = format!(
         "sentinel_masters:{}\r\nsentinel_tilt:{}\r\nsentinel_tilt_since_seconds:{tilt_since}\r\n\
-         sentinel_total_tilt:{}\r\nsentinel_running_scripts:0\r\nsentinel_scripts_queue_length:0\r\n\
-         sentinel_simulate_failure_flags:0\r\n",
+         sentinel_total_tilt:{}\r\nsentinel_running_scripts:{running_scripts}\r\nsentinel_scripts_queue_length:{queued_scripts}\r\n\
+         sentinel_simulate_failure_flags:{}\r\n",
         groups.len(),
         u8::from(cx.tilt.is_on()),
         cx.tilt.total(),
+        cx.crash_points.bits(),
     );
     for (i, group) in groups.values().enumerate() {
         let status = match (group.odown_since, group.primary_is_sdown()) {

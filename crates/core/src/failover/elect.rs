@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{AbortReason, Cause, FailoverRecord, Run, Stage};
+use super::{AbortReason, Cause, FailoverRecord, Run, SIMULATED_CRASH, Stage};
 use crate::agreement::Standing;
 use crate::context::Context;
 use crate::decision::Decision;
+use crate::effect::Effect;
 use crate::event::EventKind;
 use crate::group::{Followed, Group};
 use crate::id::{ClientToken, Epoch, SentinelId};
@@ -20,8 +21,7 @@ const RANK_STEP: Duration = Duration::from_millis(50);
 /// How long the first election of a group may take; each that fails doubles it, since a slow disk somewhere
 /// may be the reason.
 const FIRST_ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an election may take at most. As the reference.
-const MAX_ELECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// When an election is given up in which everybody who can be reached has voted.
 const FRUITLESS_AFTER: Duration = Duration::from_millis(200);
 /// How long a failover that an operator ordered waits for votes before it goes on without them. As the
@@ -88,7 +88,10 @@ impl Group {
             candidate: None,
         };
         self.stands_at = None;
-        cx.propose(Decision::AdvanceEpoch { epoch });
+        cx.propose(Decision::AdvanceEpoch {
+            epoch,
+            group: self.name.clone(),
+        });
         cx.agreement.propose(
             Decision::FailoverBegun {
                 group: self.name.clone(),
@@ -102,9 +105,9 @@ impl Group {
     pub(crate) fn begun(&mut self, record: &FailoverRecord, cx: &mut Context) {
         let timeout = match record.cause {
             Cause::Manual => MANUAL_ELECTION_TIMEOUT,
-            Cause::ObjectivelyDown => FIRST_ELECTION_TIMEOUT
+            Cause::ObjectivelyDown | Cause::Coordinated => FIRST_ELECTION_TIMEOUT
                 .saturating_mul(1 << self.failed_attempts.min(4))
-                .min(MAX_ELECTION_TIMEOUT)
+                .min(cx.tunables.election_timeout)
                 .min(self.rules.failover_timeout),
         };
         let old = record.old_primary.clone();
@@ -124,6 +127,7 @@ impl Group {
         let reason = match record.cause {
             Cause::ObjectivelyDown => "the primary is objectively down and this sentinel stands for the lead",
             Cause::Manual => "an operator ordered it",
+            Cause::Coordinated => "an operator ordered a hand-over",
         };
         let payload = self.describe_primary(cx);
         cx.event(
@@ -220,6 +224,11 @@ impl Group {
             payload.clone(),
             Some(reason),
         );
+        if cx.crash_points.after_election {
+            cx.out.push_durable(Effect::Exit {
+                status: SIMULATED_CRASH,
+            });
+        }
         cx.event(EventKind::StateSelectReplica, Some(&self.name), payload, None);
         self.refresh_replicas();
         self.select(cx.now, cx);
@@ -288,17 +297,28 @@ impl Group {
             })
     }
 
-    /// An operator orders a failover.
-    pub(crate) fn failover_ordered(&mut self, token: ClientToken, cx: &mut Context) {
-        if self.run.is_some() {
-            return cx.answer(token, Answer::Refused(Refusal::InProgress));
-        }
-        if self.choose(cx).is_err() {
-            return cx.answer(token, Answer::Refused(Refusal::NoGoodReplica));
-        }
-        self.order_tries = 0;
-        self.order_again_at = None;
-        self.begin(Cause::Manual, Some(token), cx);
+    /// An operator orders a failover, with this word behind the name of the group.
+    pub(crate) fn failover_ordered(&mut self, token: ClientToken, option: Option<&str>, cx: &mut Context) {
+        let cause = match option {
+            None => Cause::Manual,
+            Some(word) if word.eq_ignore_ascii_case("coordinated") => Cause::Coordinated,
+            Some(_) => return cx.answer(token, Answer::Refused(Refusal::UnknownFailoverOption)),
+        };
+        let hands_over = self
+            .primary_instance()
+            .is_some_and(|primary| primary.info.can_hand_over);
+        let refusal = if cause == Cause::Coordinated && !hands_over {
+            Refusal::NoHandOver
+        } else if self.run.is_some() {
+            Refusal::InProgress
+        } else if self.choose(cx).is_err() {
+            Refusal::NoGoodReplica
+        } else {
+            self.order_tries = 0;
+            self.order_again_at = None;
+            return self.begin(cause, Some(token), cx);
+        };
+        cx.answer(token, Answer::Refused(refusal));
     }
 }
 

@@ -1,9 +1,10 @@
 //! From the decision to fail over to the last replica's following the new primary.
 //!
 //! One file per phase: who stands when ([`elect`]), which replica ([`select`]), its promotion and the
-//! announcement ([`promote`]), the other replicas ([`reconfigure`]). This one holds the states and the ends.
+//! announcement ([`promote`], or [`handover`] where an operator plans it), the other replicas ([`reconfigure`]). This one holds the states and the ends.
 
 mod elect;
+mod handover;
 mod promote;
 mod reconfigure;
 mod record;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+pub(crate) use handover::HAND_OVER_INFO_PERIOD;
 pub use record::{AbortReason, Cause, FailoverReceipt, FailoverRecord, Outcome, Phases};
 
 use crate::addr::Addr;
@@ -28,6 +30,9 @@ use crate::time::Instant;
 const RETRY_MS: std::ops::Range<u64> = 150..300;
 /// The longest wait between attempts that fail for the same reason again and again.
 const MAX_RETRY: Duration = Duration::from_secs(10);
+
+/// The exit status of a simulated crash. As the reference.
+const SIMULATED_CRASH: u8 = 99;
 
 /// What a failover that is led here is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +126,7 @@ impl Group {
             AbortReason::NotElected => Some(EventKind::AbortNotElected),
             AbortReason::NoGoodReplica => Some(EventKind::AbortNoGoodReplica),
             AbortReason::CandidateTimeout => Some(EventKind::AbortCandidateTimeout),
+            AbortReason::PrimaryTimeout => Some(EventKind::AbortPrimaryTimeout),
             AbortReason::Superseded | AbortReason::Withdrawn => None,
         };
         if let Some(kind) = kind {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{AbortReason, Stage};
+use super::{AbortReason, Cause, SIMULATED_CRASH, Stage};
 use crate::addr::Addr;
 use crate::context::Context;
 use crate::decision::Decision;
-use crate::effect::Command;
+use crate::effect::{Command, Effect};
 use crate::event::EventKind;
 use crate::failover::Outcome;
 use crate::group::Group;
@@ -23,6 +23,13 @@ const PROMOTION_TIMEOUT: Duration = Duration::from_secs(10);
 impl Group {
     /// Sends the promotion, looks whether it has happened, or gives the candidate up.
     pub(super) fn promote(&mut self, cx: &mut Context) {
+        if self
+            .run
+            .as_ref()
+            .is_some_and(|run| run.cause == Cause::Coordinated)
+        {
+            return self.hand_over(cx);
+        }
         let Some(run) = &mut self.run else { return };
         let Stage::Promoting {
             candidate,
@@ -81,7 +88,7 @@ impl Group {
             && let Stage::Promoting {
                 candidate, refused, ..
             } = &mut run.stage
-            && candidate == addr
+            && (candidate == addr || (run.cause == Cause::Coordinated && self.primary == *addr))
         {
             *refused = true;
             cx.touch(&self.name);
@@ -100,10 +107,9 @@ impl Group {
         from: &SentinelId,
         cx: &mut Context,
     ) {
-        let led_here = *from == cx.registry.my_id
-            && self.run.as_ref().is_some_and(|run| {
-                ConfigEpoch::from(run.epoch) == epoch && matches!(run.stage, Stage::Promoting { .. })
-            });
+        let led_here = self.run.as_ref().is_some_and(|run| {
+            ConfigEpoch::from(run.epoch) == epoch && matches!(run.stage, Stage::Promoting { .. })
+        });
         if *primary == self.primary {
             return;
         }
@@ -111,7 +117,13 @@ impl Group {
             let promoted = self.describe(cx, primary);
             let old = self.describe_primary(cx);
             cx.event(EventKind::Promoted, Some(&self.name), promoted, None);
+            if cx.crash_points.after_promotion {
+                cx.out.push_durable(Effect::Exit {
+                    status: SIMULATED_CRASH,
+                });
+            }
             cx.event(EventKind::StateReconfigure, Some(&self.name), old, None);
+            self.run_reconfig_script("leader", primary, cx);
         } else {
             self.cancel_failover(AbortReason::Superseded, cx);
             if let Some(addr) = cx.peers.get(from).map(|peer| peer.addr.clone()) {
@@ -123,6 +135,9 @@ impl Group {
         let (new_host, new_port) = cx.names.shown_addr(primary);
         let payload = format!("{} {old_host} {old_port} {new_host} {new_port}", self.name);
         cx.event(EventKind::SwitchPrimary, Some(&self.name), payload, None);
+        if !led_here {
+            self.run_reconfig_script("observer", primary, cx);
+        }
         self.install(primary, from, cx);
         if led_here && let Some(run) = &mut self.run {
             run.stage = Stage::Reconfiguring { since: cx.now };
@@ -130,7 +145,29 @@ impl Group {
         }
         // Everybody is told before the first replica is: whoever loses a connection by that order shall know why.
         self.spread_news(cx);
+        self.release(cx);
         cx.touch(&self.name);
+    }
+
+    /// Runs the script that tells clients of the new primary.
+    fn run_reconfig_script(&self, role: &str, primary: &Addr, cx: &mut Context) {
+        let options = cx.registry.groups.get(&self.name).map(|record| &record.options);
+        let Some(path) = options.and_then(|options| options.client_reconfig_script.clone()) else {
+            return;
+        };
+        let (from_host, from_port) = cx.names.shown_addr(&self.primary);
+        let (to_host, to_port) = cx.names.shown_addr(primary);
+        let words = [
+            self.name.as_str(),
+            role,
+            "start",
+            &from_host,
+            &from_port.to_string(),
+            &to_host,
+            &to_port.to_string(),
+        ];
+        let args = words.map(str::to_owned).to_vec();
+        cx.out.push_durable(Effect::RunScript { path, args });
     }
 
     fn install(&mut self, primary: &Addr, from: &SentinelId, cx: &mut Context) {
@@ -143,9 +180,6 @@ impl Group {
         self.instances
             .entry(primary.clone())
             .or_insert_with(|| Instance::new(now, Role::Primary));
-        if let Some(old) = self.instances.get_mut(&old) {
-            old.was_primary = true;
-        }
         self.config_from = Some(from.clone());
         self.config_changed_at = now;
         self.odown_since = None;

@@ -1,7 +1,5 @@
 //! Pointing the other replicas at the new primary, a few at a time.
 
-use std::time::Duration;
-
 use super::Outcome;
 use crate::addr::Addr;
 use crate::context::Context;
@@ -11,9 +9,6 @@ use crate::group::Group;
 use crate::instance::info::Role;
 use crate::instance::{Following, Instance};
 use crate::time::Instant;
-
-/// How long a replica that was told may take to report the new primary. As the reference.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Group {
     /// Tells the next replicas, notes who has followed, and ends when all that can be reached have.
@@ -98,7 +93,7 @@ impl Group {
             }
             if synced {
                 self.note(&addr, Following::Done, EventKind::ReconfigureDone, cx);
-            } else if !follows && was_sent && cx.due(told_at + REPORT_TIMEOUT) {
+            } else if !follows && was_sent && cx.due(told_at + cx.tunables.reconfigure_timeout) {
                 // Unlike Sentinel, this holds for every number of parallel syncs, and what has timed out is
                 // not told again at once: the repairs see to it later.
                 self.note(&addr, Following::Done, EventKind::ReconfigureTimeout, cx);

@@ -15,6 +15,8 @@ pub enum Cause {
     ObjectivelyDown,
     /// An operator asked for it.
     Manual,
+    /// An operator asked for a hand-over that loses no write.
+    Coordinated,
 }
 
 /// A failover that this coordinator leads or seeks to lead.
@@ -62,6 +64,8 @@ pub enum AbortReason {
     NoGoodReplica,
     /// The chosen replica did not become a primary in time.
     CandidateTimeout,
+    /// The primary did not hand over in time.
+    PrimaryTimeout,
     /// Another coordinator installed a newer configuration.
     Superseded,
     /// An operator reset or removed the group.
@@ -76,6 +80,7 @@ impl AbortReason {
             Self::NotElected => "not_elected",
             Self::NoGoodReplica => "no_good_replica",
             Self::CandidateTimeout => "candidate_timeout",
+            Self::PrimaryTimeout => "primary_timeout",
             Self::Superseded => "superseded",
             Self::Withdrawn => "withdrawn",
         }
@@ -88,6 +93,7 @@ impl fmt::Display for AbortReason {
             Self::NotElected => "no majority of the sentinels voted for this one",
             Self::NoGoodReplica => "no replica may be promoted",
             Self::CandidateTimeout => "the chosen replica did not become a primary in time",
+            Self::PrimaryTimeout => "the primary could not be asked to hand over in time",
             Self::Superseded => "another sentinel installed a newer configuration",
             Self::Withdrawn => "an operator reset or removed the group",
         })

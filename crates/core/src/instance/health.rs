@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// The longest time between two pings. As the reference.
-const MAX_PING_PERIOD: Duration = Duration::from_secs(1);
-
 /// How often to ping: four times within `down-after-milliseconds`, so that a silence is noticed soon after it
-/// begins; at least once a second.
-pub(crate) fn ping_period(down_after: Duration) -> Duration {
-    (down_after / 4).min(MAX_PING_PERIOD)
+/// begins, or more often where `longest` says so.
+pub(crate) fn ping_period(down_after: Duration, longest: Duration) -> Duration {
+    (down_after / 4).min(longest)
 }
 
 /// The ping clock.
@@ -152,9 +149,12 @@ mod tests {
     #[test]
     fn four_pings_fit_into_down_after() {
         assert_eq!(
-            ping_period(Duration::from_millis(1000)),
+            ping_period(Duration::from_millis(1000), Duration::from_secs(1)),
             Duration::from_millis(250)
         );
-        assert_eq!(ping_period(Duration::from_secs(30)), Duration::from_secs(1));
+        assert_eq!(
+            ping_period(Duration::from_secs(30), Duration::from_secs(1)),
+            Duration::from_secs(1)
+        );
     }
 }

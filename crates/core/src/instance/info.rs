@@ -48,6 +48,8 @@ pub(crate) struct Info {
     /// The offset as a primary.
     pub(crate) primary_offset: Option<u64>,
     pub(crate) announced: Option<bool>,
+    /// It has the command `FAILOVER`.
+    pub(crate) can_hand_over: bool,
     pub(crate) replid: Option<Arc<str>>,
     pub(crate) replid2: Option<Arc<str>>,
 }
@@ -93,6 +95,7 @@ impl Info {
             "slave_repl_offset" if as_replica => self.replica_offset = value.parse().ok(),
             "replica_announced" if as_replica => self.announced = Some(value != "0"),
             "master_repl_offset" => self.primary_offset = value.parse().ok(),
+            "master_failover_state" => self.can_hand_over = true,
             "master_replid" => self.replid = known_replid(value),
             "master_replid2" => self.replid2 = known_replid(value),
             _ => self.replica_line(field, value),

@@ -37,6 +37,8 @@ pub(crate) struct Instance {
     pub(crate) link: Link,
     pub(crate) health: Health,
     pub(crate) info: Info,
+    /// The text that `info` was read from.
+    pub(crate) info_text: Option<Arc<str>>,
     /// When `info` came.
     pub(crate) info_at: Option<Instant>,
     /// When INFO was asked for, while the answer is out.
@@ -57,12 +59,14 @@ pub(crate) struct Instance {
     pub(crate) sdown_since: Option<Instant>,
     /// When it last became subjectively down, even if it is up again.
     pub(crate) last_down_at: Option<Instant>,
-    /// It was the group's primary while we watched.
-    pub(crate) was_primary: bool,
     pub(crate) script_kill_sent: bool,
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
     pub(crate) told_by: Option<RequestId>,
+    /// When it came back with another run id, until it answers a ping well.
+    pub(crate) rebooted_at: Option<Instant>,
+    /// It was found since the group was last reset.
+    pub(crate) confirmed: bool,
     /// When it was last told to follow the present primary.
     pub(crate) told_at: Option<Instant>,
     /// When its promotion last failed under the present primary; it is not chosen again before it has answered
@@ -76,6 +80,9 @@ impl Instance {
             link: Link::new(now),
             health: Health::new(now),
             info: Info::default(),
+            info_text: None,
+            rebooted_at: None,
+            confirmed: true,
             info_at: None,
             info_asked_at: None,
             info_wanted: true,
@@ -90,7 +97,6 @@ impl Instance {
             run_id: None,
             sdown_since: None,
             last_down_at: None,
-            was_primary: false,
             script_kill_sent: false,
             following: Following::Untold,
             told_at: None,

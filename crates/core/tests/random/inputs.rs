@@ -146,7 +146,7 @@ impl World {
     fn info(&mut self) -> String {
         let mut text = format!("run_id:run{}\r\n", self.rng.random_range(0..3));
         if self.chance(30) {
-            text.push_str("role:master\r\n");
+            text.push_str("role:master\r\nmaster_failover_state:no-failover\r\n");
             for n in 0..self.rng.random_range(0..3) {
                 let port = self.port();
                 write!(
@@ -200,14 +200,17 @@ impl World {
 
     fn request(&mut self) -> Request {
         let name = self.pick(&GROUPS).to_owned();
-        match self.rng.random_range(0..40) {
+        match self.rng.random_range(0..42) {
             0 => Request::Primaries,
             1 => Request::Primary { name },
             2 => Request::Replicas { name },
             3 => Request::Sentinels { name },
             4 => Request::PrimaryAddr { name },
             5 => Request::CheckQuorum { name },
-            6 => Request::InfoSection,
+            6 => Request::InfoSection {
+                running_scripts: 0,
+                queued_scripts: 0,
+            },
             7 => Request::Overview,
             8 => Request::FlushConfig,
             9 => Request::Remove { name },
@@ -223,8 +226,22 @@ impl World {
             13..16 => Request::Set {
                 name,
                 words: self.set_words(),
+                not_executable: Vec::new(),
             },
-            16..20 => Request::Failover { name },
+            16..20 => Request::Failover {
+                name,
+                option: self.rng.random_bool(0.5).then(|| "coordinated".to_owned()),
+            },
+            40 => Request::Forget {
+                name,
+                host: "127.0.0.1".to_owned(),
+                port: self.port().to_string(),
+            },
+            41 => Request::ConfigSet {
+                words: ["announce-port", "26390", "sentinel-pass", "x"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            },
             20..25 => Request::Hello {
                 message: self.hello(),
             },

@@ -172,7 +172,15 @@ impl Witness {
                     "votes are asked for a candidacy in {epoch} that is not on disk"
                 );
             }
-            Command::Ping | Command::Info | Command::ScriptKill => {}
+            Command::HandOver { to, .. } => {
+                let (kind, _) = link.expect("an order goes to a connection");
+                let group = kind.group().expect("an order goes to a server");
+                assert!(
+                    self.disk[group].candidates.iter().any(|(_, port)| *port == to.1),
+                    "the role goes to {to:?}, a choice that is not on disk"
+                );
+            }
+            Command::Ping | Command::Info | Command::ScriptKill | Command::Release | Command::Unpause => {}
         }
     }
 

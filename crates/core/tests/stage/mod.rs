@@ -292,17 +292,31 @@ impl Stage {
         if let Some(epoch) = self.settings.get("epoch") {
             registry.current_epoch = Epoch(epoch.parse().map_err(|_| "a bad epoch")?);
         }
+        registry.globals.announce_ip = self.settings.get("announce-ip").cloned();
+        registry.globals.resolve_hostnames = yes("resolve");
+        registry.globals.announce_hostnames = yes("announce");
         self.durable = Some(registry.clone());
         let settings = Settings {
-            announce_ip: self.settings.get("announce-ip").cloned(),
-            announce_port: 26379,
-            resolve_hostnames: yes("resolve"),
-            announce_hostnames: yes("announce"),
+            listen_port: 26379,
+            own_password: None,
+            deny_scripts_reconfig: !yes("scripts"),
+            forget_sentinels_after: self.millis("forget-sentinels")?,
+            forget_replicas_after: self.millis("forget-replicas")?,
             seed: 1,
         };
         self.core = Some(Coordinator::new(settings, registry, self.now()));
         self.turn();
         Ok(())
+    }
+
+    /// A period of the settings, in milliseconds.
+    fn millis(&self, name: &str) -> Result<Option<Duration>, String> {
+        let parse = |text: &String| {
+            text.parse()
+                .map(Duration::from_millis)
+                .map_err(|_| format!("a bad {name}"))
+        };
+        self.settings.get(name).map(parse).transpose()
     }
 
     fn restart(&mut self) -> Outcome {
@@ -459,6 +473,9 @@ impl Stage {
             Effect::Event(_)
             | Effect::Answer { .. }
             | Effect::Addresses(_)
+            | Effect::RunScript { .. }
+            | Effect::LogLevel(_)
+            | Effect::Exit { .. }
             | Effect::FailoverEnded { .. } => {}
         }
     }
@@ -466,7 +483,7 @@ impl Stage {
     fn connect(&mut self, link: LinkId, to: SocketAddr, kind: &LinkKind) {
         let target = match kind {
             LinkKind::Instance { .. } => Target::Server(to),
-            LinkKind::Peer { id } => Target::Peer(id.to_string()),
+            LinkKind::Peer { id, .. } => Target::Peer(id.to_string()),
         };
         let here = match &target {
             Target::Server(_) => true,
@@ -679,13 +696,36 @@ impl Stage {
             "set" => Request::Set {
                 name,
                 words: words[2..].iter().map(|word| word.replace("''", "")).collect(),
+                not_executable: Vec::new(),
             },
-            "failover" => Request::Failover { name },
+            "failover" => Request::Failover {
+                name,
+                option: words.get(2).map(ToString::to_string),
+            },
+            "forget" => Request::Forget {
+                name,
+                host: text(2),
+                port: text(3),
+            },
+            "config-set" => Request::ConfigSet {
+                words: words[1..].iter().map(|word| word.replace("''", "")).collect(),
+            },
+            "config-get" => Request::ConfigGet { patterns: vec![name] },
+            "debug" => Request::Debug {
+                words: words[1..].iter().map(ToString::to_string).collect(),
+            },
+            "info-cache" => Request::InfoCache { names: vec![name] },
+            "simulate" => Request::SimulateFailure {
+                words: words[1..].iter().map(ToString::to_string).collect(),
+            },
             "reset" => Request::Reset { pattern: name },
             "ckquorum" => Request::CheckQuorum { name },
             "flushconfig" => Request::FlushConfig,
             "myid" => Request::MyId,
-            "info" => Request::InfoSection,
+            "info" => Request::InfoSection {
+                running_scripts: 0,
+                queued_scripts: 0,
+            },
             "overview" => Request::Overview,
             _ => return Err("no such request".into()),
         };
@@ -710,9 +750,7 @@ impl Peer {
                     leader,
                 })
             }
-            Command::Info | Command::Hello { .. } | Command::Reconfigure { .. } | Command::ScriptKill => {
-                Reply::Done
-            }
+            _ => Reply::Done,
         }
     }
 

@@ -12,7 +12,7 @@ impl Stage {
                     return;
                 }
                 let name = match kind {
-                    LinkKind::Peer { id } => id.to_string(),
+                    LinkKind::Peer { id, .. } => id.to_string(),
                     LinkKind::Instance { .. } => self.name_of(*to),
                 };
                 let password = format!("{kind:?}").contains("password");
@@ -59,6 +59,9 @@ impl Stage {
                     .collect();
                 format!("addresses {}", book.join(" "))
             }
+            Effect::RunScript { path, args } => format!("run {path} {}", args.join(" ")),
+            Effect::LogLevel(level) => format!("log from {}", level.name()),
+            Effect::Exit { status } => format!("exit {status}"),
             Effect::FailoverEnded { group, receipt } => {
                 let passed: Vec<_> = receipt
                     .passed_over
@@ -100,6 +103,9 @@ impl Stage {
                 follow: Some((host, port)),
             } => return Some(format!("follow {host}:{port}")),
             Command::ScriptKill => return Some("script kill".to_owned()),
+            Command::HandOver { to: (host, port), .. } => return Some(format!("hand over to {host}:{port}")),
+            Command::Release => return Some("release".to_owned()),
+            Command::Unpause => return Some("unpause".to_owned()),
         };
         self.shown.contains(kind).then_some(text)
     }
@@ -145,6 +151,23 @@ fn answered(answer: &Answer) -> String {
             overview.tilt,
             overview.save_error
         ),
+        Answer::Settings(settings) => {
+            let pairs: Vec<_> = settings
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            pairs.join(" ")
+        }
+        Answer::InfoCache(groups) => {
+            let known = |servers: &Vec<bellwether_core::CachedInfo>| {
+                servers.iter().filter(|(_, text)| text.is_some()).count()
+            };
+            let groups: Vec<_> = groups
+                .iter()
+                .map(|(name, servers)| format!("{name}: {} of {}", known(servers), servers.len()))
+                .collect();
+            groups.join(" ")
+        }
         Answer::Refused(refusal) => format!("-{refusal}"),
     }
 }

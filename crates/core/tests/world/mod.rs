@@ -78,8 +78,18 @@ impl World {
             Command::Ping => Reply::Ping(self.servers[&at].pong.clone()),
             Command::Info => Reply::Info(self.info(at)),
             Command::Reconfigure { follow } => self.reconfigure(at, follow.as_ref()),
-            Command::Hello { .. } | Command::ScriptKill => Reply::Done,
+            Command::HandOver { to, .. } => self.hand_over(at, to),
+            Command::Hello { .. } | Command::ScriptKill | Command::Release | Command::Unpause => Reply::Done,
             Command::AskDown { .. } => Reply::Refused("ERR unknown command 'SENTINEL'".to_owned()),
+        }
+    }
+
+    /// The server makes the replica a primary and follows it, unless it is set not to obey.
+    fn hand_over(&mut self, at: SocketAddr, to: &(String, u16)) -> Reply {
+        let replica = SocketAddr::new(to.0.parse().expect("an address"), to.1);
+        match self.reconfigure(at, Some(to)) {
+            Reply::Done if self.servers[&at].follows == Some(replica) => self.reconfigure(replica, None),
+            reply => reply,
         }
     }
 
@@ -113,7 +123,7 @@ impl World {
         let mut text = format!("run_id:{}\r\n", server.run_id);
         match server.follows {
             None => {
-                text.push_str("role:master\r\n");
+                text.push_str("role:master\r\nmaster_failover_state:no-failover\r\n");
                 let followers = self
                     .servers
                     .iter()

@@ -2,7 +2,7 @@
 //!
 //! Owns the shape of each answer in RESP2 and RESP3. Knows no command.
 
-use bellwether_core::{Answer, Listing};
+use bellwether_core::{Answer, CachedInfo, Listing};
 use bellwether_resp::Encoder;
 
 use crate::client::session::Call;
@@ -43,6 +43,14 @@ pub(super) fn write(call: &mut Call<'_>, answer: Answer) {
             to.bulk(leader);
             to.integer(i64::try_from(leader_epoch).unwrap_or(i64::MAX));
         }
+        Answer::Settings(settings) => {
+            to.map(settings.len());
+            for (name, value) in settings {
+                to.bulk(name);
+                to.bulk(value);
+            }
+        }
+        Answer::InfoCache(groups) => info_cache(&mut to, &groups),
         Answer::Overview(_) | Answer::Refused(_) => {}
     }
 }
@@ -56,6 +64,23 @@ pub(super) fn address(to: &mut Encoder<'_>, addr: Option<&(String, u16)>) {
             to.bulk(port.to_string());
         }
         None => to.null_array(),
+    }
+}
+
+/// As Sentinel: a flat array of names and lists, in both protocols.
+fn info_cache(to: &mut Encoder<'_>, groups: &[(String, Vec<CachedInfo>)]) {
+    to.array(groups.len() * 2);
+    for (name, servers) in groups {
+        to.bulk(name);
+        to.array(servers.len());
+        for (age_ms, text) in servers {
+            to.array(2);
+            to.integer(i64::try_from(*age_ms).unwrap_or(i64::MAX));
+            match text {
+                Some(text) => to.bulk(text.as_bytes()),
+                None => to.null(),
+            }
+        }
     }
 }
 

@@ -33,7 +33,12 @@ const SECTIONS: &[(&str, Section)] = &[
 /// `INFO [<section> …]`. Unknown sections are left out in silence, as Sentinel.
 pub(super) fn info(call: &mut Call<'_>) -> Flow {
     if asked_for(call).contains(&Section::Sentinel) {
-        return Flow::ask_then(Ask::InfoSection, |call, section| match section {
+        let (running_scripts, queued_scripts) = call.session.server.context.scripts.counts();
+        let question = Ask::InfoSection {
+            running_scripts,
+            queued_scripts,
+        };
+        return Flow::ask_then(question, |call, section| match section {
             Answer::Text(text) => write(call, Some(&text)),
             other => answer::write(call, other),
         });

@@ -69,11 +69,14 @@ pub(super) fn set(call: &mut Call<'_>) -> Flow {
     Flow::ask(Ask::Set {
         name: call.text(2),
         words,
+        not_executable: Vec::new(),
     })
 }
 
 pub(super) fn failover(call: &mut Call<'_>) -> Flow {
-    Flow::ask(Ask::Failover { name: call.text(2) })
+    let option = (call.words.len() > 3).then(|| call.text(3));
+    let name = call.text(2);
+    Flow::ask(Ask::Failover { name, option })
 }
 
 pub(super) fn reset(call: &mut Call<'_>) -> Flow {

@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{debug, info};
 
-use super::pubsub::PubSub;
+use super::pubsub::{Account, PubSub};
 use super::replies::{Meaning, Replies, ReplyError, greeting_refusal};
 use super::socket::{Socket, SocketError};
-use super::{Batch, CONNECT_TIMEOUT, Context, GREETING_TIMEOUT, wire};
+use super::wire::{Renamed, Writer};
+use super::{Batch, CONNECT_TIMEOUT, Context, GREETING_TIMEOUT};
 
 /// When a refused subscription is tried again: the permission, or a server that was busy with a script, may
 /// have changed. The pause doubles up to the second figure.
@@ -76,6 +77,10 @@ async fn hold(
         resubscribe: None,
         resubscribe_pause: RESUBSCRIBE_AFTER,
         told_of_refusal: false,
+        renamed: match kind {
+            LinkKind::Instance { renamed, .. } => renamed.clone(),
+            LinkKind::Peer { .. } => Renamed::new(),
+        },
         context,
         _pubsub: None,
     };
@@ -106,6 +111,8 @@ struct Connection<'a> {
     resubscribe_pause: Duration,
     /// Refusals that recur are logged once.
     told_of_refusal: bool,
+    /// What the server calls commands.
+    renamed: Renamed,
     context: &'a Context,
     /// The other half, where one connection cannot do both; it ends with this one.
     _pubsub: Option<PubSub>,
@@ -116,19 +123,19 @@ impl Connection<'_> {
     /// which the core takes it. As Sentinel.
     async fn greet(&mut self, kind: &LinkKind) -> Result<(), LinkError> {
         let name = self.context.client_name("cmd");
-        let LinkKind::Instance { credentials, .. } = kind else {
+        let (LinkKind::Instance { credentials, .. } | LinkKind::Peer { credentials, .. }) = kind;
+        if matches!(kind, LinkKind::Peer { .. }) {
             // Not HELLO: between sentinels there is nothing to push.
-            let credentials = self.context.settings.peer_credentials.as_ref();
-            let missing = wire::greeting(self.socket.output(), credentials, &name);
+            let missing = self.writer().greeting(credentials.as_ref(), &name);
             for _ in 0..missing {
                 if let Some(refusal) = greeting_refusal(&self.socket.next().await?) {
                     self.told(&refusal);
                 }
             }
             return Ok(());
-        };
+        }
         let credentials = credentials.as_ref();
-        wire::hello(self.socket.output(), credentials, &name);
+        self.writer().hello(credentials, &name);
         let answer = self.socket.next().await?;
         let Some(refusal) = greeting_refusal(&answer) else {
             self.subscribe()?;
@@ -137,14 +144,23 @@ impl Connection<'_> {
         // An older server, one with HELLO renamed away, or a wrong password. The words of RESP2 bring as much
         // as can be had, and a subscription then needs a connection of its own.
         debug!(to = %self.to, "no RESP3: {refusal}");
-        for _ in 0..wire::greeting(self.socket.output(), credentials, &name) {
+        for _ in 0..self.writer().greeting(credentials, &name) {
             self.replies.await_greeting();
         }
         self.socket.flush()?;
         let name = self.context.client_name("pubsub");
-        let half = PubSub::new(self.link, self.to, credentials.cloned(), name, self.context);
+        let account = Account {
+            credentials: credentials.cloned(),
+            name,
+            renamed: self.renamed.clone(),
+        };
+        let half = PubSub::new(self.link, self.to, account, self.context);
         self._pubsub = Some(half);
         Ok(())
+    }
+
+    fn writer(&mut self) -> Writer<'_> {
+        Writer::new(self.socket.output(), &self.renamed)
     }
 
     async fn serve(&mut self, mut queue: mpsc::Receiver<Batch>) -> Result<(), LinkError> {
@@ -171,7 +187,7 @@ impl Connection<'_> {
     fn send(&mut self, batch: &[(RequestId, Command)]) -> Result<(), LinkError> {
         for (request, command) in batch {
             self.replies.await_command(*request, command)?;
-            wire::command(self.socket.output(), command);
+            self.writer().command(command);
         }
         Ok(self.socket.flush()?)
     }
@@ -179,7 +195,7 @@ impl Connection<'_> {
     fn subscribe(&mut self) -> Result<(), LinkError> {
         self.resubscribe = None;
         self.replies.await_subscribe();
-        wire::subscribe(self.socket.output());
+        self.writer().subscribe();
         Ok(self.socket.flush()?)
     }
 

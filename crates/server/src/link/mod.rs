@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{Command, Credentials, Input, Instant, LinkId, LinkKind, RequestId, SentinelId};
+use bellwether_core::{Command, Input, Instant, LinkId, LinkKind, RequestId, SentinelId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
@@ -53,8 +53,6 @@ pub(crate) struct LinkSettings {
     pub(crate) my_id: SentinelId,
     /// The address that connections are made from; `None` lets the system choose.
     pub(crate) source: Option<IpAddr>,
-    /// How to authenticate to other sentinels.
-    pub(crate) peer_credentials: Option<Credentials>,
 }
 
 /// The open links, by number.

@@ -15,7 +15,8 @@ use tracing::debug;
 
 use super::replies::{describe, hello};
 use super::socket::{Socket, SocketError};
-use super::{CONNECT_TIMEOUT, Context, GREETING_TIMEOUT, wire};
+use super::wire::{Renamed, Writer};
+use super::{CONNECT_TIMEOUT, Context, GREETING_TIMEOUT};
 
 /// The pause before the first new attempt; it doubles up to the second figure. Every promotion drops all
 /// subscribers of a server, so the first comes soon.
@@ -26,6 +27,14 @@ const RETRY_AFTER_MOST: Duration = Duration::from_secs(5);
 /// where it may be published, so there is hardly ever a reason.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// How the half introduces itself, and what the server calls commands.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) credentials: Option<Credentials>,
+    pub(super) name: String,
+    pub(super) renamed: Renamed,
+}
+
 /// The task of the half. Dropping this ends it.
 #[derive(Debug)]
 pub(super) struct PubSub {
@@ -33,18 +42,11 @@ pub(super) struct PubSub {
 }
 
 impl PubSub {
-    pub(super) fn new(
-        link: LinkId,
-        to: SocketAddr,
-        credentials: Option<Credentials>,
-        name: String,
-        context: &Context,
-    ) -> Self {
+    pub(super) fn new(link: LinkId, to: SocketAddr, account: Account, context: &Context) -> Self {
         let half = Half {
             link,
             to,
-            credentials,
-            name,
+            account,
             context: context.clone(),
         };
         let task = tokio::spawn(half.run()).abort_handle();
@@ -61,8 +63,7 @@ impl Drop for PubSub {
 struct Half {
     link: LinkId,
     to: SocketAddr,
-    credentials: Option<Credentials>,
-    name: String,
+    account: Account,
     context: Context,
 }
 
@@ -105,8 +106,14 @@ impl Half {
     async fn subscribe(&self) -> Result<Socket, HalfError> {
         let connecting = Socket::connect(self.to, self.context.settings.source);
         let mut socket = time::timeout(CONNECT_TIMEOUT, connecting).await??;
-        let greetings = wire::greeting(socket.output(), self.credentials.as_ref(), &self.name);
-        wire::subscribe(socket.output());
+        let Account {
+            credentials,
+            name,
+            renamed,
+        } = &self.account;
+        let mut writer = Writer::new(socket.output(), renamed);
+        let greetings = writer.greeting(credentials.as_ref(), name);
+        writer.subscribe();
         let subscribing = async {
             for _ in 0..greetings {
                 socket.next().await?;

@@ -9,7 +9,7 @@ use bellwether_core::{Command, Epoch, Pong, Reply, RequestId, SentinelId, Verdic
 use bellwether_resp::Value;
 
 use super::HELLO_CHANNEL;
-use super::wire::RECONFIGURE_LEN;
+use super::wire::{self, Shape};
 
 /// How many replies may be missing. The core stops at 100 commands, a transaction counting as one; the rest
 /// is room for those and for the greeting.
@@ -47,10 +47,11 @@ enum Kind {
     Other,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Transaction {
+    shape: Shape,
     replies: u8,
-    /// The role was changed outside of a transaction, because there was none.
+    /// What matters was done outside of a transaction, because there was none.
     applied_alone: bool,
     /// Why a part was not taken into it: the first such reason.
     refused: Option<String>,
@@ -98,16 +99,21 @@ impl Replies {
         if self.awaited.len() >= MAX_AWAITED {
             return Err(ReplyError::TooMany);
         }
+        if let Some(shape) = wire::transaction(command) {
+            let transaction = Transaction {
+                shape,
+                replies: 0,
+                applied_alone: false,
+                refused: None,
+            };
+            self.awaited.push_back(Awaited::Transaction(request, transaction));
+            return Ok(());
+        }
         let kind = match command {
             Command::Ping => Kind::Ping,
             Command::Info => Kind::Info,
             Command::AskDown { .. } => Kind::AskDown,
-            Command::Hello { .. } | Command::ScriptKill => Kind::Other,
-            Command::Reconfigure { .. } => {
-                let transaction = Awaited::Transaction(request, Transaction::default());
-                self.awaited.push_back(transaction);
-                return Ok(());
-            }
+            _ => Kind::Other,
         };
         self.awaited.push_back(Awaited::Plain(request, kind));
         Ok(())
@@ -155,10 +161,11 @@ impl Replies {
 impl Transaction {
     /// Takes the next of its replies; the last one gives the outcome.
     fn take(&mut self, value: &Value) -> Option<Reply> {
-        const ROLE: u8 = 2;
+        // `MULTI` has the first reply.
+        let decisive = self.shape.decisive + 2;
         self.replies += 1;
-        if self.replies < RECONFIGURE_LEN {
-            if self.replies == ROLE && value.as_str().is_some_and(|text| text.starts_with("OK")) {
+        if self.replies < self.shape.len {
+            if self.replies == decisive && value.as_str().is_some_and(|text| text.starts_with("OK")) {
                 self.applied_alone = true;
             }
             if self.refused.is_none() {
@@ -169,9 +176,12 @@ impl Transaction {
         if self.applied_alone {
             return Some(Reply::Done);
         }
-        Some(match (value.as_slice(), self.refused.take()) {
+        let outcome = value
+            .as_slice()
+            .and_then(|replies| replies.get(usize::from(self.shape.decisive)));
+        Some(match (outcome, self.refused.take()) {
             // Whether the server could write its file is its own affair: one without a file cannot.
-            (Some([role, ..]), _) => match error_text(role) {
+            (Some(outcome), _) => match error_text(outcome) {
                 None => Reply::Done,
                 Some(text) => Reply::Refused(text),
             },

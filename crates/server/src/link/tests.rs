@@ -4,6 +4,7 @@ mod misbehaving;
 mod real;
 mod server;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,15 +30,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with_peer_credentials(None)
-    }
-
-    fn with_peer_credentials(peer_credentials: Option<Credentials>) -> Self {
         let (reporter, reports) = mpsc::channel(64);
         let settings = LinkSettings {
             my_id: SentinelId::new("0123456789abcdef").expect("an id"),
             source: None,
-            peer_credentials,
         };
         Self {
             links: Links::new(settings, Clock::start(), reporter, TaskTracker::new()),
@@ -49,12 +45,19 @@ impl Bench {
 
     fn connect(&mut self, to: SocketAddr, credentials: Option<Credentials>) -> LinkId {
         let group = GroupName::new("m").expect("a name");
-        self.connect_as(to, LinkKind::Instance { group, credentials })
+        self.connect_as(
+            to,
+            LinkKind::Instance {
+                group,
+                credentials,
+                renamed: BTreeMap::new(),
+            },
+        )
     }
 
-    fn connect_peer(&mut self, to: SocketAddr) -> LinkId {
+    fn connect_peer(&mut self, to: SocketAddr, credentials: Option<Credentials>) -> LinkId {
         let id = SentinelId::new("peer").expect("an id");
-        self.connect_as(to, LinkKind::Peer { id })
+        self.connect_as(to, LinkKind::Peer { id, credentials })
     }
 
     fn connect_as(&mut self, to: SocketAddr, kind: LinkKind) -> LinkId {

@@ -32,7 +32,7 @@ fn script(request: &Request) -> Answer {
         Request::Reset { pattern } => Answer::Integer(pattern.len() as i64),
         Request::CheckQuorum { name } if name == "m" => Answer::Status("OK 3 usable Sentinels".to_owned()),
         Request::CheckQuorum { .. } => Answer::Refused(Refusal::NoQuorum("1 usable Sentinels. ".to_owned())),
-        Request::Set { name, words } if name == "m" && words == &["quorum", "2"] => Answer::Ok,
+        Request::Set { name, words, .. } if name == "m" && words == &["quorum", "2"] => Answer::Ok,
         Request::Set { words, .. } => Answer::Refused(Refusal::UnknownSetOption(words[0].clone())),
         Request::Monitor {
             name,
@@ -40,12 +40,12 @@ fn script(request: &Request) -> Answer {
             port,
             quorum,
         } if (&**name, &**host, &**port, &**quorum) == ("n", "::1", "1", "2") => Answer::Ok,
-        Request::Failover { name } if name == "m" => Answer::Refused(Refusal::InProgress),
+        Request::Failover { name, .. } if name == "m" => Answer::Refused(Refusal::InProgress),
         Request::MyId => Answer::Text("a".repeat(40)),
         Request::FlushConfig => Answer::Ok,
         Request::GroupNames => Answer::Texts(vec!["m".to_owned(), "n".to_owned()]),
         Request::Hello { .. } => Answer::Ok,
-        Request::InfoSection => Answer::Text("sentinel_masters:1\r\n".to_owned()),
+        Request::InfoSection { .. } => Answer::Text("sentinel_masters:1\r\n".to_owned()),
         _ => Answer::Refused(Refusal::NoSuchGroup),
     }
 }

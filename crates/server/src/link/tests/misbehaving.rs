@@ -118,7 +118,10 @@ async fn a_server_that_never_answers_is_given_up() {
     tokio::time::pause();
     let fake = Fake::new().await;
     let mut bench = Bench::new();
-    for link in [bench.connect(fake.addr(), None), bench.connect_peer(fake.addr())] {
+    for link in [
+        bench.connect(fake.addr(), None),
+        bench.connect_peer(fake.addr(), None),
+    ] {
         assert!(
             bench
                 .down(link)

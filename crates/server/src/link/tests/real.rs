@@ -139,8 +139,8 @@ async fn peers_are_spoken_to_as_sentinels() {
         leader: None,
         leader_epoch: Epoch(0),
     };
-    let mut bench = Bench::with_peer_credentials(password(None, "ours"));
-    let link = bench.connect_peer(server.addr);
+    let mut bench = Bench::new();
+    let link = bench.connect_peer(server.addr, password(None, "ours"));
     bench.up(link).await;
     assert_eq!(bench.ask(link, Command::Ping).await, pong());
     assert_eq!(
@@ -154,7 +154,7 @@ async fn peers_are_spoken_to_as_sentinels() {
     let message = "127.0.0.1,26379,us,0,unknown,127.0.0.1,6379,0".to_owned();
     assert_eq!(bench.ask(link, Command::Hello { message }).await, Reply::Done);
     let mut stranger = Bench::new();
-    let link = stranger.connect_peer(server.addr);
+    let link = stranger.connect_peer(server.addr, None);
     stranger.up(link).await;
     match stranger.ask(link, ask(None)).await {
         Reply::Refused(text) => assert!(text.starts_with("NOAUTH"), "{text}"),
