@@ -22,7 +22,7 @@ const WRITES_LIMIT: Duration = Duration::from_secs(120);
 /// Rounds that show that a client has gone on.
 const ROUNDS: u64 = 50;
 /// After a switch some clients stumble later than at once: they keep connections to servers that change their role.
-const AFTERMATH: Duration = Duration::from_secs(3);
+const AFTERMATH: Duration = Duration::from_secs(2);
 const KEY: &str = "counter";
 const KINDS: [Kind; 2] = [Kind::RedisSentinel, Kind::Bellwether];
 
