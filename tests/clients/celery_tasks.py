@@ -25,7 +25,8 @@ transport = {
     "master_name": GROUP,
     "sentinel_kwargs": {"password": SENTINEL_PASSWORD, "socket_timeout": TIMEOUT},
     "socket_timeout": TIMEOUT,
-    "retry_policy": {"timeout": TIMEOUT},
+    # By its default Celery waits longer and longer, and in the end wants to be restarted.
+    "retry_policy": {"max_retries": None, "timeout": None, "interval_start": 0, "interval_step": 0.05, "interval_max": 0.1},
 }
 app = Celery("celery_tasks", broker=url, backend=url)
 app.conf.update(
@@ -49,7 +50,6 @@ def write(number):
 
 
 def main():
-    flags = ["--pool=solo", "--loglevel=warning", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     environment = {**os.environ, "CELERY_WORKER": "1"}
     program = [sys.executable, __file__, *sys.argv[1:4]]
     worker = subprocess.Popen(program, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
