@@ -50,6 +50,10 @@ pub(super) fn text(parsed: &Parsed, config: &Config, state_dir: Option<&Path>) -
     let again = texts::parse_source(Source::new(main.name.clone(), text.clone()), Vec::new());
     let same = again.result.is_ok_and(|mut copied| {
         copied.daemon.state_dir.clone_from(&config.daemon.state_dir);
+        // The lines have moved.
+        for (user, before) in copied.daemon.users.iter_mut().zip(&config.daemon.users) {
+            user.line = before.line;
+        }
         (&copied.daemon, &copied.sentinel, &copied.groups, &copied.my_id)
             == (&config.daemon, &config.sentinel, &config.groups, &config.my_id)
     });

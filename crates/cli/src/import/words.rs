@@ -8,6 +8,13 @@ use crate::{output::plural, texts::Parsed};
 pub(super) fn taken(config: &Config) -> Vec<String> {
     let mut lines = vec![identity(config), listening(&config.daemon)];
     lines.extend(process(&config.daemon));
+    let users = config.daemon.users.len();
+    if users > 0 {
+        lines.push(plural(users, "ACL user"));
+    }
+    if let Some(file) = &config.daemon.aclfile {
+        lines.push(format!("ACL users of {}", file.display()));
+    }
     lines.extend(towards_others(config));
     for (name, record) in &config.groups {
         let options = &record.options;
@@ -24,6 +31,20 @@ pub(super) fn taken(config: &Config) -> Vec<String> {
             (Some(user), true) => lines.push(format!("  logs in as {user}, with a password")),
             (None, true) => lines.push("  logs in with a password".to_owned()),
             _ => {}
+        }
+        let scripts = [
+            ("notification script", &options.notification_script),
+            ("client reconfiguration script", &options.client_reconfig_script),
+        ];
+        for (what, path) in scripts {
+            lines.extend(path.iter().map(|path| format!("  {what} {path}")));
+        }
+        for (command, new_name) in &options.renamed_commands {
+            lines.push(format!("  calls {command} by the name {new_name}"));
+        }
+        if !options.reboot_down_after.is_zero() {
+            let ms = options.reboot_down_after.as_millis();
+            lines.push(format!("  a primary that restarts counts as down after {ms} ms"));
         }
         lines.push(format!(
             "  config epoch {}, last vote in epoch {}; knows {} and {}",

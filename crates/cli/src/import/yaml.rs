@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path, time::Duration};
 
 use anyhow::bail;
-use bellwether_conf::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions, Source};
+use bellwether_conf::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions, Source, UserLine};
 
 use crate::texts;
 
@@ -38,6 +38,14 @@ pub(super) fn text(config: &Config, state_dir: &Path, from: &Path) -> anyhow::Re
 /// Whether `copied` says the same, the state aside.
 fn is_same(config: &Config, mut copied: Config) -> bool {
     copied.daemon.state_dir.clone_from(&config.daemon.state_dir);
+    if config
+        .daemon
+        .users
+        .iter()
+        .all(|user| says_nothing(user, &config.daemon))
+    {
+        copied.daemon.users.clone_from(&config.daemon.users);
+    }
     let groups = config
         .groups
         .iter()
@@ -47,6 +55,17 @@ fn is_same(config: &Config, mut copied: Config) -> bool {
         .iter()
         .map(|(name, record)| (name, &record.primary, &record.options));
     groups.eq(copies) && copied.daemon == config.daemon && copied.sentinel == config.sentinel
+}
+
+/// Whether the line is the one that Redis Sentinel writes into every file: the default user may do everything, without
+/// a password or with that of `requirepass`.
+fn says_nothing(user: &UserLine, daemon: &DaemonOptions) -> bool {
+    user.name == "default"
+        && user.rules.iter().all(|rule| match rule.as_str() {
+            "nopass" => daemon.requirepass.is_none(),
+            "on" | "~*" | "&*" | "+@all" | "sanitize-payload" => true,
+            rule => rule.starts_with('#') && daemon.requirepass.is_some(),
+        })
 }
 
 fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
