@@ -338,7 +338,11 @@ fn acknowledgement(line: &str) -> Option<u64> {
     line.strip_prefix("ack ")?.parse().ok()
 }
 
-fn installed(part: &str) -> Result<PathBuf> {
+/// The path of a part of the installed client libraries.
+///
+/// # Errors
+/// When it is not installed.
+pub fn installed(part: &str) -> Result<PathBuf> {
     let path = program::test_clients_dir()?.join(part);
     ensure!(
         path.exists(),

@@ -282,7 +282,7 @@ fn lines_follow_what_was_changed() {
     let access = load(loaded.clone(), None).expect("good users");
     assert_eq!(access.lines(&loaded), loaded);
     edit(&access, "b", "nopass").unwrap();
-    edit(&access, "c", "on").unwrap();
+    edit(&access, "c", "on ~k +ping +role (+info &x)").unwrap();
     access.remove([&b"gone"[..]]);
     let lines = access.lines(&loaded);
     let [a, b, c] = &lines[..] else {
@@ -294,4 +294,7 @@ fn lines_follow_what_was_changed() {
         ("on nopass sanitize-payload resetchannels -@all", true, 3)
     );
     assert!(c.name == "c" && c.is_edited && c.is_main);
+    // Each is a word of its line, and the next start reads the line word by word.
+    let again = load(lines.clone(), None).expect("what is written can be loaded");
+    assert_eq!(rules(&again, "c"), rules(&access, "c"));
 }

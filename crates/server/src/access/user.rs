@@ -111,11 +111,13 @@ impl User {
             .map(|it| [it.commands_text(), it.keys_text(), it.channels_text()])
     }
 
-    /// Rules that make the same user out of a new one.
+    /// Rules that make the same user out of a new one, a selector being one of them.
     pub(crate) fn rules(&self) -> Vec<String> {
         let flags = self.flags().into_iter().map(str::to_owned);
         let passwords = self.passwords.iter().map(|digest| format!("#{digest}"));
-        let root = std::iter::once(self.root.to_string());
+        let root = self.root.to_string();
+        // No pattern holds a blank.
+        let root = root.split(' ').map(str::to_owned);
         let selectors = self.selectors.iter().map(|selector| format!("({selector})"));
         flags.chain(passwords).chain(root).chain(selectors).collect()
     }
