@@ -172,3 +172,21 @@ fn yaml_is_read_by_its_name() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("s.yml:"), "{}", stdout(&output));
 }
+
+#[test]
+fn users_are_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(
+        dir.path(),
+        "s.conf",
+        "user bob on >secret +ping\nuser eve on >secret +pong\n",
+    );
+    let output = run(&["check", &file]);
+    assert!(!output.status.success());
+    let text = stdout(&output);
+    assert!(
+        text.contains("s.conf:2: Unknown command or category name in ACL"),
+        "{text}"
+    );
+    assert!(!text.contains("secret"), "{text}");
+}
