@@ -55,6 +55,14 @@ impl Handle {
     /// # Errors
     /// If the driver stopped before it answered.
     pub async fn ask(&self, request: Request) -> Result<Answer, Stopped> {
+        self.submit(request).await?.await.map_err(|_| Stopped)
+    }
+
+    /// Hands a question over without waiting for its answer, so that others can follow it.
+    ///
+    /// # Errors
+    /// If the driver has stopped. If it stops later, the receiver ends without an answer.
+    pub async fn submit(&self, request: Request) -> Result<oneshot::Receiver<Answer>, Stopped> {
         let (answer, answered) = oneshot::channel();
         let ask = Ask {
             arrived: self.clock.now(),
@@ -62,7 +70,7 @@ impl Handle {
             answer,
         };
         self.asks.send(ask).await.map_err(|_| Stopped)?;
-        answered.await.map_err(|_| Stopped)
+        Ok(answered)
     }
 
     /// Where each group's primary is, without asking the driver.

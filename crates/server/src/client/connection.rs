@@ -3,21 +3,25 @@
 //! Owns the socket and both buffers. While it waits with nothing half read it holds no buffer at all, so that
 //! idle connections cost only their task. Never reads while replies wait to be written.
 
+use std::collections::VecDeque;
 use std::future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bellwether_core::Answer;
 use bellwether_resp::{Encoder, Request, RequestDecoder, RequestError};
 use bytes::{Buf as _, BytesMut};
 use futures_util::FutureExt as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::Client;
 use super::session::Session;
-use crate::command::{Flow, Question, Work};
+use crate::command::{Flow, Question, Render, Work, is_of_peers};
+use crate::handle::Stopped;
 use crate::listener::Server;
 
 /// How much is asked for in the first read: several ordinary commands.
@@ -29,6 +33,10 @@ const MAX_READ_BYTES: usize = 64 * 1024;
 /// Replies beyond this are written before the next request is run, so that a batch of small requests with large
 /// replies does not pile up.
 const WRITE_AT_BYTES: usize = 64 * 1024;
+
+/// How many questions of a peer may be without an answer before the first is waited for: one for each group that a
+/// large fleet can lose at once.
+const MAX_QUESTIONS: usize = 1024;
 
 /// What a connection's buffers may hold unaccounted, so that ordinary traffic touches no shared counter.
 const UNACCOUNTED_BYTES: usize = 8 * 1024;
@@ -45,6 +53,16 @@ pub(crate) struct Connection {
     read_bytes: usize,
     /// What the server has accounted for us.
     accounted: usize,
+    /// Questions of a peer that the driver has, in order.
+    questions: VecDeque<Waiting>,
+}
+
+/// A question that the driver has.
+#[derive(Debug)]
+struct Waiting {
+    request: Request,
+    render: Render,
+    answer: oneshot::Receiver<Answer>,
 }
 
 /// Why the connection ends.
@@ -75,6 +93,7 @@ impl Connection {
             output: BytesMut::new(),
             read_bytes: FIRST_READ_BYTES,
             accounted: 0,
+            questions: VecDeque::new(),
         }
     }
 
@@ -171,7 +190,14 @@ impl Connection {
         while !self.session.closing {
             self.decoder.set_authenticated(!self.session.must_log_in());
             match self.decoder.decode(&mut self.input) {
-                Ok(Some(request)) => started = self.run_request(&request, started).await?,
+                // A peer that asks for the votes of many groups gets them all with one write of the disk.
+                Ok(Some(request)) if is_of_peers(&request) && self.questions.len() < MAX_QUESTIONS => {
+                    self.take_question(request, started).await?;
+                }
+                Ok(Some(request)) => {
+                    self.answer_questions().await?;
+                    started = self.run_request(&request, started).await?;
+                }
                 Ok(None) => break,
                 Err(error) => self.refuse(error),
             }
@@ -184,7 +210,69 @@ impl Connection {
                 return Err(End::Closed);
             }
         }
+        self.answer_questions().await
+    }
+
+    /// Hands a question of a peer to the driver, behind those that it has already.
+    async fn take_question(&mut self, request: Request, started: Instant) -> Result<(), End> {
+        let before = self.output.len();
+        match self.session.run(&request, &mut self.output) {
+            Flow::Ask(question) => {
+                let Question { ask, render } = *question;
+                if let Ok(answer) = self.session.server.context.handle.submit(ask).await {
+                    self.questions.push_back(Waiting {
+                        request,
+                        render,
+                        answer,
+                    });
+                    return Ok(());
+                }
+                self.stopped();
+            }
+            Flow::Done => {
+                // Answered at once, but not before those that came first.
+                let answer = self.output.split_off(before);
+                self.answer_questions().await?;
+                self.output.extend_from_slice(&answer);
+            }
+            Flow::Work(_) | Flow::Held => {
+                self.answer_questions().await?;
+                self.run_request(&request, started).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// Waits for the answers to all questions that the driver has, and writes them.
+    async fn answer_questions(&mut self) -> Result<(), End> {
+        if self.questions.is_empty() {
+            return Ok(());
+        }
+        // What was answered before goes out first, since this may take as long as the disk.
+        self.try_flush()?;
+        while let Some(Waiting {
+            request,
+            render,
+            answer,
+        }) = self.questions.pop_front()
+        {
+            let answer = tokio::select! {
+                biased;
+                () = self.session.client.closed() => return Err(End::Closed),
+                answer = answer => answer,
+            };
+            match answer {
+                Ok(answer) => self.session.answer(&request, answer, render, &mut self.output),
+                Err(_) => self.stopped(),
+            }
+        }
+        Ok(())
+    }
+
+    /// There is no driver any more.
+    fn stopped(&mut self) {
+        Encoder::new(self.session.protocol, &mut self.output).error(format!("ERR {Stopped}"));
+        self.session.closing = true;
     }
 
     /// Runs one request that came, or was reached, at `started`. Gives when it was answered.
@@ -241,10 +329,7 @@ impl Connection {
         };
         match answer {
             Ok(answer) => self.session.answer(request, answer, render, &mut self.output),
-            Err(stopped) => {
-                Encoder::new(self.session.protocol, &mut self.output).error(format!("ERR {stopped}"));
-                self.session.closing = true;
-            }
+            Err(Stopped) => self.stopped(),
         }
         Ok(())
     }

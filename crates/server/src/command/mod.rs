@@ -69,6 +69,16 @@ impl Flow {
     }
 }
 
+/// Whether it is what sentinels ask each other in numbers. Such a request changes nothing about its connection, so
+/// the next may be looked at before it is answered.
+pub(crate) fn is_of_peers(words: &Request) -> bool {
+    words.arg_is(0, "publish")
+        || (words.arg_is(0, "sentinel")
+            && ["is-master-down-by-addr", "is-primary-down-by-addr"]
+                .iter()
+                .any(|name| words.arg_is(1, name)))
+}
+
 /// Checks and runs one request.
 pub(crate) fn run(call: &mut Call<'_>) -> Flow {
     let command = match lookup(call.words) {

@@ -260,3 +260,40 @@ async fn a_stopped_driver_ends_the_connection_with_a_reason() {
         .await;
     client.expect_end().await;
 }
+
+/// A peer that asks for the votes of many groups gets them with one write of the disk, not with one each: the
+/// driver has all its questions before it answers the first. Replies keep the order of the requests all the same.
+#[tokio::test]
+async fn questions_of_a_peer_are_handed_over_together() {
+    let fixture = Setup {
+        answer: script,
+        gathers: 3,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let mut client = fixture.client().await;
+    let ask = "SENTINEL is-master-down-by-addr 10.0.0.1 6379 7";
+    let vote = |who: &str| format!("*3\r\n:0\r\n$1\r\n{who}\r\n:7\r\n");
+    let lines = format!("PING\r\n{ask} a\r\n{ask} b\r\n{ask} c\r\nPING");
+    let expected = format!("+PONG\r\n{}{}{}+PONG\r\n", vote("a"), vote("b"), vote("c"));
+    client.check(&lines, &expected).await;
+}
+
+/// What is answered at once among such questions does not overtake them.
+#[tokio::test]
+async fn an_error_does_not_overtake_a_question() {
+    let fixture = Setup {
+        answer: script,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let mut client = fixture.client().await;
+    let lines = "SENTINEL is-master-down-by-addr 10.0.0.1 6379 7 a\r\nPUBLISH wrong x\r\nSENTINEL myid";
+    let expected = format!(
+        "*3\r\n:0\r\n$1\r\na\r\n:7\r\n-ERR Only HELLO messages are accepted by Sentinel instances.\r\n$40\r\n{}\r\n",
+        "a".repeat(40)
+    );
+    client.check(lines, &expected).await;
+}

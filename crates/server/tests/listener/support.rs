@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     /// What the driver answers.
     pub(crate) answer: fn(&Request) -> Answer,
+    /// How many questions the driver gathers before it answers them, as it does while the disk is busy.
+    pub(crate) gathers: usize,
     pub(crate) addresses: Vec<(&'static str, &'static str, u16)>,
 }
 
@@ -42,6 +44,7 @@ impl Default for Setup {
             access: None,
             limits: Limits::default(),
             answer: |_| Answer::Ok,
+            gathers: 1,
             addresses: Vec::new(),
         }
     }
@@ -60,9 +63,16 @@ impl Setup {
             .collect();
         end.publish(Arc::new(book));
         tokio::spawn(async move {
+            let mut gathered = Vec::new();
             while let Some(ask) = end.asks.recv().await {
-                // A client that left does not wait for its answer.
-                let _ = ask.answer.send((self.answer)(&ask.request));
+                gathered.push(ask);
+                if gathered.len() < self.gathers {
+                    continue;
+                }
+                for ask in gathered.drain(..) {
+                    // A client that left does not wait for its answer.
+                    let _ = ask.answer.send((self.answer)(&ask.request));
+                }
             }
         });
         let hub = Hub::new();
