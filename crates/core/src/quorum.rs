@@ -109,14 +109,19 @@ impl Group {
         let candidate = ballot.map(|_| cx.registry.my_id.clone());
         let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
         for id in ids {
-            if !cx.peers.get(&id).is_some_and(|peer| peer.link.is_up()) {
+            let Some(up_since) = cx.peers.get(&id).and_then(|peer| peer.link.up_since()) else {
                 continue;
-            }
+            };
             let told = ballot.is_some() && cx.agreement.has_heard(&self.name, &id);
             let Some(view) = self.views.get_mut(&id) else {
                 continue;
             };
-            let spacing = match (view.ask_now && !told, told) {
+            // No question is lost on a connection that stands: a peer that has not answered yet is busy, and asking
+            // again would only make it busier.
+            let unanswered = view.asked_at.is_some_and(|asked_at| {
+                asked_at >= up_since && view.answered_at.is_none_or(|answered_at| answered_at < asked_at)
+            });
+            let spacing = match (view.ask_now && !told, told || unanswered) {
                 (true, _) => MIN_ASK_SPACING,
                 (false, true) => cx.tunables.ask_period,
                 (false, false) => period,
