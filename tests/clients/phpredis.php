@@ -22,7 +22,7 @@ function ask(array $addresses, ?string $password, string $question, string $grou
                 $sentinel = new RedisSentinel($address[0], (int) $address[1], TIMEOUT, null, 0, TIMEOUT);
                 $answer = $question === 'slaves' ? $sentinel->slaves($group) : $sentinel->getMasterAddrByName($group);
             } else {
-                // The Sentinel class cannot give a password before version 6.
+                // The Sentinel class of version 5.3 cannot give a password.
                 $answer = open($address, $password)->rawCommand('SENTINEL', $question, $group);
                 if ($question === 'slaves' && $answer) {
                     $answer = array_map('pairs', $answer);
