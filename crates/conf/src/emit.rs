@@ -10,6 +10,7 @@ use bellwether_core::{
 
 use crate::lex::quote;
 use crate::options::SentinelOptions;
+use crate::secrets::SecretFiles;
 use crate::value::{MAX_COUNT, MAX_TIME_MS};
 
 /// Which line of a file a directive belongs to.
@@ -90,7 +91,11 @@ impl Emitter {
 }
 
 /// Everything that a rewritten file has about sentinels.
-pub(crate) fn directives(options: &SentinelOptions, registry: &Registry) -> Vec<Directive> {
+pub(crate) fn directives(
+    options: &SentinelOptions,
+    registry: &Registry,
+    secret_files: &SecretFiles,
+) -> Vec<Directive> {
     let mut emitter = Emitter::default();
     let globals = &registry.globals;
     let flag = |yes: bool| if yes { "yes" } else { "no" };
@@ -102,7 +107,7 @@ pub(crate) fn directives(options: &SentinelOptions, registry: &Registry) -> Vec<
     emitter.push(!deny, &["deny-scripts-reconfig", flag(deny)]);
     emitter.push(resolve, &["resolve-hostnames", flag(resolve)]);
     emitter.push(announce, &["announce-hostnames", flag(announce)]);
-    groups(&mut emitter, registry);
+    groups(&mut emitter, registry, secret_files);
     emitter.required(&["current-epoch", &registry.current_epoch.to_string()]);
     if let Some(ip) = &globals.announce_ip {
         emitter.required(&["announce-ip", ip]);
@@ -112,31 +117,34 @@ pub(crate) fn directives(options: &SentinelOptions, registry: &Registry) -> Vec<
     if let Some(user) = &globals.sentinel_user {
         emitter.required(&["sentinel-user", user]);
     }
-    if let Some(password) = &globals.sentinel_pass {
+    if let Some(password) = &globals.sentinel_pass
+        && secret_files.sentinel_pass.is_none()
+    {
         emitter.required(&["sentinel-pass", password.expose()]);
     }
     emitter.directives
 }
 
 /// The registry alone.
-pub(crate) fn state(registry: &Registry) -> Vec<Directive> {
+pub(crate) fn state(registry: &Registry, secret_files: &SecretFiles) -> Vec<Directive> {
     let mut emitter = Emitter::default();
     emitter.required(&["myid", registry.my_id.as_str()]);
-    groups(&mut emitter, registry);
+    groups(&mut emitter, registry, secret_files);
     emitter.required(&["current-epoch", &registry.current_epoch.to_string()]);
     emitter.directives.retain(|directive| directive.is_required);
     emitter.directives
 }
 
-fn groups(emitter: &mut Emitter, registry: &Registry) {
+fn groups(emitter: &mut Emitter, registry: &Registry, secret_files: &SecretFiles) {
     emitter.is_group = true;
     for (name, record) in &registry.groups {
-        group(emitter, name, record);
+        group(emitter, name, record, !secret_files.auth_pass.contains_key(name));
     }
     emitter.is_group = false;
 }
 
-fn group(emitter: &mut Emitter, name: &GroupName, record: &GroupRecord) {
+/// `with_password` is false where the password stands in a file of its own.
+fn group(emitter: &mut Emitter, name: &GroupName, record: &GroupRecord, with_password: bool) {
     let name = name.as_str();
     let options = &record.options;
     let (host, port) = host_and_port(&record.primary);
@@ -159,7 +167,7 @@ fn group(emitter: &mut Emitter, name: &GroupName, record: &GroupRecord) {
         ],
     );
     let password = options.auth_pass.as_ref().map(|password| password.expose());
-    if let Some(password) = password.filter(|password| !password.is_empty()) {
+    if let Some(password) = password.filter(|password| with_password && !password.is_empty()) {
         emitter.required(&["auth-pass", name, password]);
     }
     if let Some(user) = options.auth_user.as_deref().filter(|user| !user.is_empty()) {

@@ -11,7 +11,7 @@ use crate::lex::Word;
 use crate::options::{Bind, DaemonOptions, LogFormat, UserLine};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
-use crate::value;
+use crate::{secrets, tls, value};
 
 /// How many addresses `bind` takes, as in the reference.
 const MAX_BIND: usize = 16;
@@ -68,21 +68,6 @@ pub(crate) const OWN: &[(&str, Run)] = &[
     ("http-bind", |o, s| set(&mut o.http_bind, http_bind(s))),
     ("log-format", |o, s| set(&mut o.log_format, log_format(s))),
     ("state-dir", |o, s| set(&mut o.state_dir, state_dir(s))),
-];
-
-/// Directives that protect something. To ignore one silently would open what it closes, so they are refused unless
-/// they are at their harmless value.
-pub(crate) const GUARDING: &[(&str, &str, &str)] = &[
-    (
-        "tls-port",
-        "0",
-        "TLS is not served: clients would have to connect unencrypted",
-    ),
-    (
-        "tls-replication",
-        "no",
-        "TLS is not used on outgoing links: passwords would cross the network in the clear",
-    ),
 ];
 
 /// Directives of the reference that a coordinator could honour, or that mean nothing to it.
@@ -194,7 +179,8 @@ const IDLE_QUIET: &[&str] = &["latency-tracking-info-percentiles"];
 /// Carries out one statement.
 pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<Effect, Fault> {
     let name = statement.text(0).to_ascii_lowercase();
-    if let Some((_, run)) = HONOURED.iter().find(|(known, _)| *known == name) {
+    let honoured = || HONOURED.iter().chain(tls::HONOURED);
+    if let Some((_, run)) = honoured().find(|(known, _)| *known == name) {
         return run(options, statement).map(|()| Effect::Taken);
     }
     match name.as_str() {
@@ -209,16 +195,6 @@ pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<
         }
         _ => {}
     }
-    if let Some((known, harmless, danger)) = GUARDING.iter().find(|(known, _, _)| *known == name) {
-        let [argument] = statement.args(1) else {
-            return Err(wrong_count());
-        };
-        if !argument.text.eq_ignore_ascii_case(harmless) {
-            let message = format!("'{known}' is not supported: {danger}");
-            return Err(Fault::new(0, message).hint("remove the line if that is acceptable"));
-        }
-        return Ok(Effect::Taken);
-    }
     let idle = IDLE.contains(&name.as_str()) || IDLE_FAMILIES.iter().any(|family| name.starts_with(family));
     if !idle {
         return Err(unknown(&name));
@@ -229,7 +205,11 @@ pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<
     if IDLE_QUIET.contains(&name.as_str()) {
         return Ok(Effect::Taken);
     }
-    Ok(Effect::None(format!("'{name}' has no effect here")))
+    let decided = tls::DECIDED.iter().find(|(known, _)| *known == name);
+    Ok(Effect::None(match decided {
+        Some((_, instead)) => format!("'{name}' has no effect here: {instead}"),
+        None => format!("'{name}' has no effect here"),
+    }))
 }
 
 /// Warns of what the users say together, or refuses it.
@@ -250,7 +230,11 @@ pub(crate) fn judge_users(options: &DaemonOptions, last: Option<&Statement>, pro
 
 fn own(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> {
     let name = statement.text(1).to_ascii_lowercase();
-    let known = || OWN.iter().map(|(known, _)| *known);
+    if secrets::is_secret_file(statement) {
+        return secrets::check_shape(statement);
+    }
+    let files = secrets::DIRECTIVES.iter().map(|(known, _)| *known);
+    let known = || OWN.iter().map(|(known, _)| *known).chain(files.clone());
     match OWN.iter().find(|(known, _)| *known == name) {
         Some((_, run)) => run(options, statement),
         None => {
@@ -265,14 +249,16 @@ fn own(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> 
 fn unknown(name: &str) -> Fault {
     let known = HONOURED
         .iter()
+        .chain(tls::HONOURED)
         .map(|(known, _)| *known)
         .chain(["include", "sentinel", "bellwether", "user", "rename-command"])
-        .chain(GUARDING.iter().map(|(known, _, _)| *known))
         .chain(IDLE.iter().copied());
     // A frequent slip is to leave out the word in front.
     let hint = if crate::sentinel::is_directive(name) {
         Some(format!("did you mean 'sentinel {name} …'?"))
-    } else if OWN.iter().any(|(own, _)| *own == name) {
+    } else if OWN.iter().any(|(own, _)| *own == name)
+        || secrets::DIRECTIVES.iter().any(|(own, _)| *own == name)
+    {
         Some(format!("did you mean 'bellwether {name} …'?"))
     } else {
         did_you_mean(name, known)
@@ -289,13 +275,13 @@ fn wrong_count() -> Fault {
 }
 
 /// Puts a good value into its place; a bad one leaves it as it was.
-fn set<T>(slot: &mut T, value: Result<T, Fault>) -> Result<(), Fault> {
+pub(crate) fn set<T>(slot: &mut T, value: Result<T, Fault>) -> Result<(), Fault> {
     *slot = value?;
     Ok(())
 }
 
 /// The only value, which stands at `word`; `None` if it is empty.
-fn single(statement: &Statement, word: usize) -> Result<Option<&str>, Fault> {
+pub(crate) fn single(statement: &Statement, word: usize) -> Result<Option<&str>, Fault> {
     if statement.words.len() == word + 1 {
         Ok(value::optional(statement, word))
     } else {
@@ -303,12 +289,12 @@ fn single(statement: &Statement, word: usize) -> Result<Option<&str>, Fault> {
     }
 }
 
-fn flag(statement: &Statement) -> Result<bool, Fault> {
+pub(crate) fn flag(statement: &Statement) -> Result<bool, Fault> {
     single(statement, 1)?;
     value::yes_no(statement, 1, "argument must be 'yes' or 'no'")
 }
 
-fn number(statement: &Statement, min: i64, max: u32) -> Result<u32, Fault> {
+pub(crate) fn number(statement: &Statement, min: i64, max: u32) -> Result<u32, Fault> {
     single(statement, 1)?;
     value::unsigned(statement, 1, min, max)
 }
@@ -317,16 +303,16 @@ fn seconds(statement: &Statement) -> Result<Duration, Fault> {
     number(statement, 0, INT_MAX).map(|seconds| Duration::from_secs(seconds.into()))
 }
 
-fn port(statement: &Statement) -> Result<u16, Fault> {
+pub(crate) fn port(statement: &Statement) -> Result<u16, Fault> {
     let port = number(statement, 0, u16::MAX.into())?;
     u16::try_from(port).map_err(|_| Fault::new(1, "Invalid port number."))
 }
 
-fn secret(statement: &Statement) -> Result<Option<Secret>, Fault> {
+pub(crate) fn secret(statement: &Statement) -> Result<Option<Secret>, Fault> {
     Ok(single(statement, 1)?.map(Secret::new))
 }
 
-fn path(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
+pub(crate) fn path(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
     Ok(single(statement, 1)?.map(PathBuf::from))
 }
 

@@ -20,10 +20,12 @@ mod lex;
 mod options;
 mod parse;
 mod rewrite;
+mod secrets;
 mod sentinel;
 mod source;
 mod state;
 mod suggest;
+mod tls;
 mod value;
 mod yaml;
 
@@ -34,15 +36,20 @@ pub use lex::quote;
 pub use options::{Bind, Config, DaemonOptions, LogFormat, SentinelOptions, UserLine};
 pub use parse::{Loader, parse};
 pub use rewrite::rewrite;
+pub use secrets::SecretFiles;
 pub use source::Source;
 pub use state::{STATE_FILE, StateError, apply_state, render_state};
+pub use tls::{AuthClients, KeyFiles, TlsOptions, TlsProtocols};
 pub use yaml::{is_yaml, parse_auto, parse_yaml};
 
 /// The names of all directives that are honoured or kept, such as `port` and `sentinel monitor`: one list for help
 /// texts, and for the test that the example file explains each.
 pub fn directives() -> impl Iterator<Item = String> {
-    let generic = generic::HONOURED.iter().map(|(name, _)| (*name).to_owned());
-    let own = generic::OWN.iter().map(|(name, _)| format!("bellwether {name}"));
+    let generic = generic::HONOURED.iter().chain(tls::HONOURED);
+    let generic = generic.map(|(name, _)| (*name).to_owned());
+    let own = generic::OWN.iter().map(|(name, _)| *name);
+    let own = own.chain(secrets::DIRECTIVES.iter().map(|(name, _)| *name));
+    let own = own.map(|name| format!("bellwether {name}"));
     let sentinel = sentinel::DIRECTIVES
         .iter()
         .map(|d| format!("sentinel {}", d.name));

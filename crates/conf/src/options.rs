@@ -8,6 +8,8 @@ use std::time::Duration;
 use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Registry, Secret, SentinelId};
 
 use crate::diagnostic::Diagnostic;
+use crate::secrets::SecretFiles;
+use crate::tls::TlsOptions;
 
 /// Everything that a configuration says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub current_epoch: Epoch,
     /// The monitored groups with their durable state.
     pub groups: BTreeMap<GroupName, GroupRecord>,
+    /// Passwords that stand in files of their own.
+    pub secret_files: SecretFiles,
     /// What was accepted but has not the effect that one might expect.
     pub warnings: Vec<Diagnostic>,
     /// Which options of each group the configuration names; see [`apply_state`](crate::apply_state).
@@ -97,6 +101,8 @@ pub struct DaemonOptions {
     pub timeout: Duration,
     /// `bind-source-addr`: the local address of outgoing links.
     pub bind_source_addr: Option<IpAddr>,
+    /// The `tls-…` directives.
+    pub tls: TlsOptions,
     /// `bellwether http-bind`: where to serve HTTP; `None` means nowhere.
     pub http_bind: Option<SocketAddr>,
     /// `bellwether state-dir`: where the durable state lives; `None` means in the configuration file itself.
@@ -128,6 +134,7 @@ impl Default for DaemonOptions {
             tcp_keepalive: Duration::from_secs(300),
             timeout: Duration::ZERO,
             bind_source_addr: None,
+            tls: TlsOptions::default(),
             http_bind: None,
             state_dir: None,
         }

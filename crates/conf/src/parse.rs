@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, Fault, Problems, Severity};
 use crate::generic::{self, Effect};
 use crate::lex::{self, LexErrorKind};
 use crate::options::{Config, DaemonOptions};
+use crate::secrets;
 use crate::sentinel::Executor;
 use crate::source::{Source, Statement};
 use crate::value::Names;
@@ -51,6 +52,8 @@ pub(crate) struct Walk<'a, 'l> {
     queue: Vec<Statement>,
     /// The last `user` line: users can be judged only when everything is read.
     last_user: Option<Statement>,
+    /// The lines that name files with passwords, for when the groups are known.
+    secret_files: Vec<Statement>,
     problems: Problems,
     files: Vec<String>,
     included: usize,
@@ -65,6 +68,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             daemon: DaemonOptions::default(),
             queue: Vec::new(),
             last_user: None,
+            secret_files: Vec::new(),
             problems: Problems::default(),
             files: Vec::new(),
             included: 0,
@@ -160,6 +164,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             "sentinel" if statement.words.len() == 1 => {}
             "sentinel" => self.queue.push(statement),
             "include" => self.include(&statement, depth),
+            _ if secrets::is_secret_file(&statement) => self.secret_files.push(statement),
             _ => match generic::run(&mut self.daemon, &statement) {
                 Ok(Effect::Taken) => {}
                 Ok(Effect::User) => self.last_user = Some(statement),
@@ -212,7 +217,8 @@ impl<'a, 'l> Walk<'a, 'l> {
         generic::judge_users(&self.daemon, self.last_user.as_ref(), &mut self.problems);
         let mut executor = Executor::new(self.daemon, self.problems, self.names);
         executor.run(&self.queue);
-        let (mut config, problems) = executor.finish();
+        let (mut config, mut problems) = executor.finish();
+        secrets::run(&mut config, &self.secret_files, &mut problems);
         config.warnings = problems.finish(&self.files)?;
         Ok(config)
     }

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Problems};
 use crate::emit;
 use crate::lex;
 use crate::options::{Config, DaemonOptions, NamedOptions};
+use crate::secrets::SecretFiles;
 use crate::sentinel::Executor;
 use crate::source::Statement;
 use crate::value::Names;
@@ -55,11 +56,11 @@ pub enum StateError {
 
 /// The durable state as a text.
 ///
-/// Failovers under way and receipts of past ones are not in it: a restart begins with what was decided.
+/// Passwords of `secret_files` are left out. Failovers under way and receipts of past ones are not in it: a restart begins with what was decided.
 #[must_use]
-pub fn render_state(registry: &Registry) -> String {
+pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
     let mut text = format!("{HEADER}\n");
-    for directive in emit::state(registry) {
+    for directive in emit::state(registry, secret_files) {
         text.push_str(&directive.line());
         text.push('\n');
     }
@@ -292,7 +293,7 @@ mod tests {
     fn a_restart_knows_what_was_decided() {
         let registry = lived();
         let mut config = load(FILE);
-        apply_state(&mut config, &render_state(&registry)).expect("a good state");
+        apply_state(&mut config, &render_state(&registry, &SecretFiles::default())).expect("a good state");
         assert_eq!(config.my_id, Some(id("a")));
         assert_eq!(config.current_epoch, Epoch(4));
         assert_eq!(config.groups["added"], registry.groups["added"]);
@@ -309,7 +310,7 @@ mod tests {
     #[test]
     fn a_newer_address_in_the_file_holds() {
         let mut config = load(&format!("{FILE}sentinel config-epoch m 7\n"));
-        apply_state(&mut config, &render_state(&lived())).expect("a good state");
+        apply_state(&mut config, &render_state(&lived(), &SecretFiles::default())).expect("a good state");
         let record = &config.groups["m"];
         assert_eq!(
             (&record.primary, record.config_epoch),
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_state_that_is_not_whole_is_refused() {
-        let good = render_state(&lived());
+        let good = render_state(&lived(), &SecretFiles::default());
         let fails = |text: &str| {
             let mut config = load(FILE);
             let error = apply_state(&mut config, text).expect_err(text);

@@ -19,6 +19,20 @@
 //! tcp-keepalive: 300
 //! timeout: 0
 //! bind-source-addr: 10.0.0.5
+//! tls-port: 26380
+//! tls-replication: true
+//! tls-cert-file: /etc/bellwether/tls/cert.pem
+//! tls-key-file: /etc/bellwether/tls/key.pem
+//! tls-key-file-pass: "if the key is encrypted"
+//! tls-client-cert-file: /etc/bellwether/tls/client-cert.pem
+//! tls-client-key-file: /etc/bellwether/tls/client-key.pem
+//! tls-client-key-file-pass: "if the key is encrypted"
+//! tls-ca-cert-file: /etc/bellwether/tls/ca.pem
+//! tls-ca-cert-dir: /etc/bellwether/tls/ca
+//! tls-auth-clients: optional
+//! tls-protocols: TLSv1.2 TLSv1.3
+//! tls-session-caching: true
+//! tls-session-cache-size: 20480
 //! http-bind: 127.0.0.1:9121
 //! state-dir: /var/lib/bellwether
 //! resolve-hostnames: true
@@ -37,6 +51,9 @@
 //!     auth-user: "sentinel"
 //!     auth-pass: "what the servers want"
 //! ```
+//!
+//! Instead of each password a file may be named: `requirepass-file: PATH`, `sentinel-pass-file: PATH`, and for a
+//! group `auth-pass-file: PATH`.
 //!
 //! A YAML file is never rewritten, so `state-dir` must be given; see [`apply_state`](crate::apply_state).
 //!
@@ -60,7 +77,7 @@ const MAX_YAML_LEN: usize = 1 << 20;
 const MAX_YAML_DIAGNOSTICS: usize = 100;
 
 /// Keys whose value must not appear in a log.
-const SECRET_KEYS: [&str; 3] = ["requirepass", "auth-pass", "sentinel-pass"];
+const SECRET_KEYS: [&str; 4] = ["requirepass", "auth-pass", "sentinel-pass", "key-file-pass"];
 
 /// Reads a configuration: YAML if its name ends with `.yaml` or `.yml`, a `sentinel.conf` otherwise.
 ///

@@ -38,7 +38,16 @@ fn it_says_the_defaults() {
 #[test]
 fn every_directive_is_in_it_and_can_be_switched_on() {
     let text = switched_on();
-    let config = load(&text);
+    // A password stands either in the configuration or in a file of its own.
+    let is_in_file = |line: &&str| {
+        line.starts_with("bellwether ") && line.contains("-pass-file")
+            || line.starts_with("bellwether requirepass-file")
+    };
+    let lines = |in_file: bool| {
+        let of_kind = text.lines().filter(|line| is_in_file(line) == in_file);
+        of_kind.collect::<Vec<_>>().join("\n")
+    };
+    let config = load(&lines(false));
     // The scripts and the renamed command have no effect yet; the reboot periods are off.
     assert_eq!(config.warnings.len(), 3, "{:#?}", config.warnings);
     for directive in directives() {
@@ -47,4 +56,18 @@ fn every_directive_is_in_it_and_can_be_switched_on() {
             .any(|line| line.starts_with(&format!("{directive} ")));
         assert!(is_there, "'{directive}' is not in the example");
     }
+}
+
+#[test]
+fn passwords_can_be_moved_to_files() {
+    let text = switched_on();
+    let is_password = |line: &&str| {
+        ["requirepass ", "sentinel sentinel-pass ", "sentinel auth-pass "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let lines: Vec<_> = text.lines().filter(|line| !is_password(line)).collect();
+    let files = load(&lines.join("\n")).secret_files;
+    assert!(files.requirepass.is_some() && files.sentinel_pass.is_some());
+    assert_eq!(files.auth_pass.len(), 1);
 }

@@ -17,7 +17,6 @@ use std::time::Duration;
 use bellwether_conf::{Config, DaemonOptions, STATE_FILE, StateError, apply_state, render_state, rewrite};
 use bellwether_core::{Coordinator, Registry, Settings};
 use rustix::fs::{Access as Mode, access};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,12 +30,14 @@ use crate::driver::{Driver, DriverError, MAX_WAITING_REPORTS, SaveFailure};
 use crate::handle::Handle;
 use crate::hub::Hub;
 use crate::link::{LinkSettings, Links};
-use crate::listener::{self, Context, Identity, Limits};
+use crate::listener::{self, Context, Entrance, Identity, Limits};
 use crate::log::Log;
 use crate::resolver::Resolver;
 use crate::script::{Runner, ScriptSettings};
+use crate::secrets::{self, SecretError};
 use crate::signal::Signals;
 use crate::telemetry::Telemetry;
+use crate::tls::{Tls, TlsError};
 
 /// How long clients and connections get to end by themselves once the driver has stopped.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -117,6 +118,12 @@ pub enum DaemonError {
         /// Why not.
         source: io::Error,
     },
+    /// A certificate, a key or an authority cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A password cannot be read from its file.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// All addresses are optional, and this machine has none of them.
     #[error("none of the addresses behind `bind` exists on this machine")]
     NoAddress,
@@ -154,7 +161,8 @@ pub fn enter_directory(options: &DaemonOptions) -> Result<(), DaemonError> {
 /// A daemon whose ports are bound and whose state is sound. It does nothing before [`run`](Self::run).
 pub struct Daemon {
     driver: Driver,
-    listeners: Vec<TcpListener>,
+    entrances: Vec<Entrance>,
+    tls: Option<Arc<Tls>>,
     context: Context,
     signals: Signals,
     shutdown: CancellationToken,
@@ -185,9 +193,12 @@ impl Daemon {
             log,
         } = start;
         files::raise_limit(config.daemon.maxclients);
+        secrets::read_own(&mut config)?;
         let access = Access::load(&config.daemon).map_err(DaemonError::Users)?;
         let store = open_store(&mut config, config_file.clone(), &access)?;
-        let listeners = bind::listen(&config.daemon).await?;
+        secrets::read_groups(&mut config)?;
+        let tls = Tls::load(&config.daemon.tls)?;
+        let entrances = bind::entrances(&config.daemon, tls.as_ref()).await?;
         let is_new = config.my_id.is_none();
         let fresh_id = random::sentinel_id().map_err(DaemonError::Random)?;
         let registry = config.registry(|| fresh_id);
@@ -206,6 +217,7 @@ impl Daemon {
         let link_settings = LinkSettings {
             my_id: registry.my_id.clone(),
             source: config.daemon.bind_source_addr,
+            tls: tls.clone().filter(|_| config.daemon.tls.replication),
         };
         let seed = random::seed().map_err(DaemonError::Random)?;
         let scripts = Runner::new(ScriptSettings::default());
@@ -230,11 +242,8 @@ impl Daemon {
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 run_id: random::run_id().map_err(DaemonError::Random)?,
-                port: config.daemon.port,
-                listeners: listeners
-                    .iter()
-                    .filter_map(|listener| listener.local_addr().ok())
-                    .collect(),
+                port: listening_port(&config.daemon),
+                listeners: entrances.iter().filter_map(Entrance::address).collect(),
                 config_file: config_file.display().to_string(),
                 executable: std::env::current_exe()
                     .map_or_else(|_| String::new(), |path| path.display().to_string()),
@@ -244,7 +253,8 @@ impl Daemon {
         };
         Ok(Self {
             driver,
-            listeners,
+            entrances,
+            tls,
             context,
             signals,
             shutdown,
@@ -273,7 +283,8 @@ impl Daemon {
     pub async fn run(self) -> Result<(), DaemonError> {
         let Self {
             driver,
-            listeners,
+            entrances,
+            tls,
             context,
             signals,
             shutdown,
@@ -285,11 +296,17 @@ impl Daemon {
         write_pidfile(pidfile.as_deref());
         let scripts = context.scripts.clone();
         tasks.spawn(scripts.run(driver.announcer.clone(), shutdown.clone()));
+        if let Some(tls) = &tls {
+            tasks.spawn(Arc::clone(tls).watch(Arc::clone(&context.telemetry), shutdown.clone()));
+        }
         let driver = tokio::spawn(driver.run());
-        let listener = tokio::spawn(listener::serve(listeners, context, shutdown.clone()));
+        let listener = tokio::spawn(listener::serve(entrances, context, shutdown.clone()));
         let reopen = {
             let log = log.clone();
-            move || log.as_ref().map_or((), |log| log.reopen())
+            move || {
+                log.iter().for_each(|log| log.reopen());
+                tls.iter().for_each(|tls| tls.hang_up());
+            }
         };
         tasks.spawn(signals.watch(shutdown.clone(), reopen));
         let result = supervise(driver, listener, &shutdown).await;
@@ -339,7 +356,7 @@ async fn supervise(
 }
 
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
@@ -366,7 +383,8 @@ fn open_store(config: &mut Config, config_file: PathBuf, access: &Access) -> Res
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(DaemonError::ReadState { path, source }),
     }
-    let render = |_: &str, registry: &Registry| Ok(render_state(registry));
+    let secret_files = config.secret_files.clone();
+    let render = move |_: &str, registry: &Registry| Ok(render_state(registry, &secret_files));
     Ok(Store::new(path, Box::new(render)))
 }
 
@@ -390,12 +408,28 @@ fn check_writable(path: &Path) -> Result<(), DaemonError> {
 
 fn settings(config: &Config, seed: u64) -> Settings {
     Settings {
-        listen_port: config.daemon.port,
+        listen_port: announced_port(&config.daemon),
         own_password: config.daemon.requirepass.clone(),
         deny_scripts_reconfig: config.sentinel.deny_scripts_reconfig,
         forget_sentinels_after: config.sentinel.forget_sentinels_after,
         forget_replicas_after: config.sentinel.forget_replicas_after,
         seed,
+    }
+}
+
+/// As Sentinel: whoever encrypts its own links is reached by the port that does so.
+const fn announced_port(options: &DaemonOptions) -> u16 {
+    match options.tls.replication && options.tls.port != 0 {
+        true => options.tls.port,
+        false => options.port,
+    }
+}
+
+/// The port that `INFO` tells.
+const fn listening_port(options: &DaemonOptions) -> u16 {
+    match options.port {
+        0 => options.tls.port,
+        port => port,
     }
 }
 

@@ -31,6 +31,7 @@ use crate::hub::Hub;
 use crate::script::Runner;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
+use crate::tls::{Stream, Tls};
 
 /// How long accepting pauses when the process is out of file descriptors or memory. Each try costs a system
 /// call that fails, and a descriptor rarely comes free sooner.
@@ -55,6 +56,30 @@ const MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
 
 /// How often a warning that clients can provoke at will is logged at most.
 const WARN_EVERY_MS: u64 = 60_000;
+
+/// A port where clients come in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// Where.
+    pub listener: TcpListener,
+    /// What connections are encrypted with; `None` leaves them plain.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl Entrance {
+    /// What is spoken here and where, as [`Identity::listeners`] has it.
+    pub(crate) fn address(&self) -> Option<(&'static str, SocketAddr)> {
+        let name = if self.tls.is_some() { "tls" } else { "tcp" };
+        Some((name, self.listener.local_addr().ok()?))
+    }
+}
+
+impl From<TcpListener> for Entrance {
+    /// Without TLS.
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+}
 
 /// Everything that answering clients needs from the rest of the daemon.
 #[derive(Clone)]
@@ -121,8 +146,8 @@ pub struct Identity {
     pub run_id: String,
     /// The port.
     pub port: u16,
-    /// Where we listen.
-    pub listeners: Vec<SocketAddr>,
+    /// Where we listen, and for what: `tcp` or `tls`.
+    pub listeners: Vec<(&'static str, SocketAddr)>,
     /// The path of the configuration file; empty without one.
     pub config_file: String,
     /// The path of the program.
@@ -138,6 +163,7 @@ pub(crate) struct Server {
     pub(crate) pause: Pause,
     buffered: AtomicUsize,
     last_warning_ms: AtomicU64,
+    last_handshake_ms: AtomicU64,
 }
 
 impl Server {
@@ -149,6 +175,7 @@ impl Server {
             pause: Pause::default(),
             buffered: AtomicUsize::new(0),
             last_warning_ms: AtomicU64::new(0),
+            last_handshake_ms: AtomicU64::new(0),
         }
     }
 
@@ -169,23 +196,31 @@ impl Server {
 
     /// Whether a warning that clients can provoke at will may be logged now.
     pub(crate) fn may_warn(&self) -> bool {
-        let (last, now) = (self.last_warning_ms.load(Ordering::Relaxed), self.now_ms());
+        self.may_say(&self.last_warning_ms)
+    }
+
+    /// The same for TLS handshakes that fail, so that these never take the place of a warning.
+    pub(crate) fn may_tell_of_handshake(&self) -> bool {
+        self.may_say(&self.last_handshake_ms)
+    }
+
+    fn may_say(&self, last_said_ms: &AtomicU64) -> bool {
+        let (last, now) = (last_said_ms.load(Ordering::Relaxed), self.now_ms());
         (last == 0 || now.saturating_sub(last) >= WARN_EVERY_MS)
-            && self
-                .last_warning_ms
+            && last_said_ms
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
     }
 }
 
 /// Serves clients until `stop` is cancelled, and then closes their connections.
-pub async fn serve(listeners: Vec<TcpListener>, context: Context, stop: CancellationToken) {
+pub async fn serve(entrances: Vec<Entrance>, context: Context, stop: CancellationToken) {
     let server = Arc::new(Server::new(context));
     let connections = TaskTracker::new();
     let acceptors = TaskTracker::new();
-    for listener in listeners {
+    for entrance in entrances {
         acceptors.spawn(accept(
-            listener,
+            entrance,
             Arc::clone(&server),
             connections.clone(),
             stop.clone(),
@@ -214,20 +249,15 @@ pub async fn serve(listeners: Vec<TcpListener>, context: Context, stop: Cancella
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    server: Arc<Server>,
-    connections: TaskTracker,
-    stop: CancellationToken,
-) {
+async fn accept(entrance: Entrance, server: Arc<Server>, connections: TaskTracker, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = entrance.listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(connection) = welcome(&server, stream, peer) {
+                if let Some(connection) = welcome(&server, stream, peer, entrance.tls.as_deref()) {
                     connections.spawn(connection.run());
                 }
             }
@@ -247,13 +277,21 @@ async fn accept(
 }
 
 /// Takes a connection in, or turns it away with the reason.
-fn welcome(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
+fn welcome(
+    server: &Arc<Server>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<&Tls>,
+) -> Option<Connection> {
     let limits = &server.context.limits;
     server.stats.connections.add(1);
     let turn_away = |reason: &'static str, text: &str| {
         server.context.telemetry.client_refused(reason);
         // Into the empty buffer of a new socket, so it does not wait; if it fails the client just sees the end.
-        let _ = stream.try_write(text.as_bytes());
+        // As Sentinel, nothing in front of a TLS handshake, where it would not be understood.
+        if tls.is_none() {
+            let _ = stream.try_write(text.as_bytes());
+        }
         None
     };
     if limits.protected_mode && !server.context.access.needs_password() && is_stranger(peer) {
@@ -277,6 +315,17 @@ fn welcome(server: &Arc<Server>, stream: TcpStream, peer: SocketAddr) -> Option<
     if let Err(error) = set_options(&stream, limits.keepalive) {
         tracing::debug!(%peer, %error, "cannot set the options of a connection");
     }
+    let stream = match tls {
+        None => Stream::plain(stream),
+        Some(tls) => match Stream::called(stream, tls.server()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(%peer, %error, "cannot begin TLS");
+                server.clients.leave(client.id);
+                return None;
+            }
+        },
+    };
     server.context.telemetry.client_connected();
     Some(Connection::new(stream, Arc::clone(server), client))
 }

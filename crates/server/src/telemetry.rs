@@ -24,6 +24,9 @@ pub trait Telemetry: Send + Sync + 'static {
     /// A connection to an instance or a peer broke or could not be set up.
     fn link_failed(&self) {}
 
+    /// Certificates and keys were loaded anew, or could not be and those of before stay in use.
+    fn certificates_loaded(&self, ok: bool) {}
+
     /// A client came.
     fn client_connected(&self) {}
 

@@ -35,6 +35,11 @@ const ROOT: &[Entry] = &[
     ("aclfile", &["aclfile"], Kind::Scalar),
     ("acllog-max-len", &["acllog-max-len"], Kind::Scalar),
     ("acl-pubsub-default", &["acl-pubsub-default"], Kind::Scalar),
+    (
+        "requirepass-file",
+        &["bellwether", "requirepass-file"],
+        Kind::Scalar,
+    ),
     ("dir", &["dir"], Kind::Scalar),
     ("logfile", &["logfile"], Kind::Scalar),
     ("loglevel", &["loglevel"], Kind::Scalar),
@@ -46,6 +51,28 @@ const ROOT: &[Entry] = &[
     ("tcp-keepalive", &["tcp-keepalive"], Kind::Scalar),
     ("timeout", &["timeout"], Kind::Scalar),
     ("bind-source-addr", &["bind-source-addr"], Kind::Scalar),
+    ("tls-port", &["tls-port"], Kind::Scalar),
+    ("tls-replication", &["tls-replication"], Kind::Scalar),
+    ("tls-cert-file", &["tls-cert-file"], Kind::Scalar),
+    ("tls-key-file", &["tls-key-file"], Kind::Scalar),
+    ("tls-key-file-pass", &["tls-key-file-pass"], Kind::Text),
+    ("tls-client-cert-file", &["tls-client-cert-file"], Kind::Scalar),
+    ("tls-client-key-file", &["tls-client-key-file"], Kind::Scalar),
+    (
+        "tls-client-key-file-pass",
+        &["tls-client-key-file-pass"],
+        Kind::Text,
+    ),
+    ("tls-ca-cert-file", &["tls-ca-cert-file"], Kind::Scalar),
+    ("tls-ca-cert-dir", &["tls-ca-cert-dir"], Kind::Scalar),
+    ("tls-auth-clients", &["tls-auth-clients"], Kind::Scalar),
+    ("tls-protocols", &["tls-protocols"], Kind::Scalar),
+    ("tls-session-caching", &["tls-session-caching"], Kind::Scalar),
+    (
+        "tls-session-cache-size",
+        &["tls-session-cache-size"],
+        Kind::Scalar,
+    ),
     ("http-bind", &["bellwether", "http-bind"], Kind::Scalar),
     ("state-dir", &["bellwether", "state-dir"], Kind::Scalar),
     (
@@ -65,6 +92,11 @@ const ROOT: &[Entry] = &[
     ),
     ("sentinel-user", &["sentinel", "sentinel-user"], Kind::Text),
     ("sentinel-pass", &["sentinel", "sentinel-pass"], Kind::Text),
+    (
+        "sentinel-pass-file",
+        &["bellwether", "sentinel-pass-file"],
+        Kind::Scalar,
+    ),
 ];
 
 /// Keys of the whole that hold maps.
@@ -83,6 +115,7 @@ const GROUP: &[Entry] = &[
     ("parallel-syncs", &["sentinel", "parallel-syncs"], Kind::Scalar),
     ("auth-user", &["sentinel", "auth-user"], Kind::Text),
     ("auth-pass", &["sentinel", "auth-pass"], Kind::Text),
+    ("auth-pass-file", &["bellwether", "auth-pass-file"], Kind::Scalar),
 ];
 
 /// Keys of a group that make up `monitor`.
@@ -374,14 +407,22 @@ pub(super) mod tests {
         for (key, words, _) in ROOT.iter().chain(ANNOUNCE).chain(GROUP) {
             let is_known = match words {
                 ["sentinel", name] => crate::sentinel::is_directive(name),
-                ["bellwether", name] => crate::generic::OWN.iter().any(|(own, _)| own == name),
-                [name] => crate::generic::HONOURED.iter().any(|(known, _)| known == name),
+                ["bellwether", name] => {
+                    let files = crate::secrets::DIRECTIVES.iter().map(|(own, _)| own);
+                    let own = crate::generic::OWN.iter().map(|(own, _)| own);
+                    own.chain(files).any(|own| own == name)
+                }
+                [name] => {
+                    let mut honoured = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
+                    honoured.any(|(known, _)| known == name)
+                }
                 _ => false,
             };
             assert!(is_known, "{key}");
         }
         let keyed = |name: &str| ROOT.iter().any(|(_, words, _)| words.last() == Some(&name));
-        let mut directives = crate::generic::HONOURED.iter().chain(crate::generic::OWN);
+        let directives = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
+        let mut directives = directives.chain(crate::generic::OWN);
         assert!(
             directives.all(|(name, _)| keyed(name)),
             "a directive without a key"

@@ -69,6 +69,12 @@ const PERSIST_FAILURES: Definition = Definition::counter(
     "Attempts to save the state that failed.",
 );
 
+const CERTIFICATE_LOADS: Definition = Definition::counter(
+    "bellwether_certificate_loads_total",
+    &["result"],
+    "Attempts to load changed certificates and keys: ok, or failed and those of before stay in use.",
+);
+
 const CLIENTS: Definition = Definition::gauge(
     "bellwether_clients",
     &[],
@@ -110,6 +116,7 @@ pub(super) const DEFINITIONS: &[&Definition] = &[
     &LOOP_DELAY,
     &PERSIST,
     &PERSIST_FAILURES,
+    &CERTIFICATE_LOADS,
     &CLIENTS,
     &CLIENTS_TOTAL,
     &CLIENTS_REFUSED,
@@ -161,6 +168,7 @@ pub(super) struct Counted {
     pub(super) loop_delay: Histogram,
     pub(super) persist: Histogram,
     pub(super) persist_failures: IntCounter,
+    pub(super) certificate_loads: IntCounterVec,
     pub(super) clients: IntGauge,
     pub(super) clients_total: IntCounter,
     pub(super) clients_refused: IntCounterVec,
@@ -191,7 +199,12 @@ impl Counted {
         for (phase, _) in Phases::default().named() {
             failover_phase.with_label_values(&[phase]);
         }
+        let certificate_loads = counters(&registry, &CERTIFICATE_LOADS)?;
+        for result in ["ok", "failed"] {
+            certificate_loads.with_label_values(&[result]);
+        }
         Ok(Self {
+            certificate_loads,
             events,
             failovers,
             failover_phase,

@@ -85,6 +85,11 @@ impl Telemetry for Metrics {
         self.counted.link_failures.inc();
     }
 
+    fn certificates_loaded(&self, ok: bool) {
+        let result = if ok { "ok" } else { "failed" };
+        self.counted.certificate_loads.with_label_values(&[result]).inc();
+    }
+
     fn client_connected(&self) {
         self.counted.clients.inc();
         self.counted.clients_total.inc();

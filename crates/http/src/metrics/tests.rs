@@ -159,6 +159,7 @@ fn what_is_told_is_counted() {
     metrics.client_connected();
     metrics.client_connected();
     metrics.client_disconnected();
+    metrics.certificates_loaded(false);
     metrics.client_refused("max_clients");
     metrics.command("ping", Duration::from_micros(20));
     let overview = overview(vec![group("m", Vec::new())]);
@@ -178,6 +179,8 @@ fn what_is_told_is_counted() {
             "bellwether_link_failures_total 1",
             "bellwether_clients 1",
             "bellwether_clients_total 2",
+            r#"bellwether_certificate_loads_total{result="ok"} 0"#,
+            r#"bellwether_certificate_loads_total{result="failed"} 1"#,
             r#"bellwether_clients_refused_total{reason="max_clients"} 1"#,
             r#"bellwether_commands_total{command="ping"} 1"#,
             "bellwether_command_seconds_count 1",

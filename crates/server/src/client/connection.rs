@@ -8,14 +8,11 @@ use std::future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bellwether_core::Answer;
 use bellwether_resp::{Encoder, Request, RequestDecoder, RequestError};
 use bytes::{Buf as _, BytesMut};
-use futures_util::FutureExt as _;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::Client;
@@ -23,6 +20,7 @@ use super::session::Session;
 use crate::command::{Flow, Question, Render, Work, is_of_peers};
 use crate::handle::Stopped;
 use crate::listener::Server;
+use crate::tls::Stream;
 
 /// How much is asked for in the first read: several ordinary commands.
 const FIRST_READ_BYTES: usize = 512;
@@ -41,10 +39,18 @@ const MAX_QUESTIONS: usize = 1024;
 /// What a connection's buffers may hold unaccounted, so that ordinary traffic touches no shared counter.
 const UNACCOUNTED_BYTES: usize = 8 * 1024;
 
+/// How long a client may take for the TLS handshake. A few round trips, for clients on the other side of the world
+/// with loss on the way.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a client in its TLS handshake can make us hold: the longest message of a handshake. Accounted while it
+/// lasts; afterwards it is one record of 16 KiB at most, as long as the client has sent half of one.
+const HANDSHAKE_BYTES: usize = 64 * 1024;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     session: Session,
     decoder: RequestDecoder,
     input: BytesMut,
@@ -80,10 +86,12 @@ enum End {
     NoRoom,
     #[error("the connection failed")]
     Io(#[source] io::Error),
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(io::Error),
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, server: Arc<Server>, client: Arc<Client>) -> Self {
+    pub(crate) fn new(stream: Stream, server: Arc<Server>, client: Arc<Client>) -> Self {
         let decoder = RequestDecoder::new(server.context.limits.requests);
         Self {
             stream,
@@ -106,11 +114,24 @@ impl Connection {
                 tracing::warn!(client = id, %peer, reason = %end, "connection cut off")
             }
             End::Io(error) => tracing::debug!(client = id, %peer, %error, "connection failed"),
+            // Mostly a certificate that one side lacks, which somebody will look for in this log.
+            End::Handshake(error) => {
+                let server = &self.session.server;
+                server.context.telemetry.client_refused("tls");
+                if server.may_tell_of_handshake() {
+                    tracing::info!(client = id, %peer, "the TLS handshake of a client failed: {error}");
+                } else {
+                    tracing::debug!(client = id, %peer, %error, "TLS handshake failed");
+                }
+            }
             End::Left | End::Closed => tracing::trace!(client = id, %peer, reason = %end, "connection ended"),
         }
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
+        if self.stream.is_tls() {
+            self.handshake().await?;
+        }
         loop {
             self.wait().await?;
             self.read()?;
@@ -121,6 +142,22 @@ impl Connection {
                 return Err(End::Closed);
             }
         }
+    }
+
+    async fn handshake(&mut self) -> Result<(), End> {
+        let server = Arc::clone(&self.session.server);
+        self.accounted = HANDSHAKE_BYTES;
+        if !server.account(0, HANDSHAKE_BYTES) {
+            return Err(End::NoRoom);
+        }
+        let client = Arc::clone(&self.session.client);
+        let done = tokio::select! {
+            biased;
+            () = client.closed() => return Err(End::Closed),
+            done = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.stream.handshake()) => done,
+        };
+        done.map_err(|_| End::Handshake(io::ErrorKind::TimedOut.into()))?
+            .map_err(End::Handshake)
     }
 
     /// Waits for bytes or messages.
@@ -159,9 +196,7 @@ impl Connection {
     fn read(&mut self) -> Result<(), End> {
         self.input.reserve(self.read_bytes);
         let room = self.input.capacity() - self.input.len();
-        // Polled once rather than tried: after a read that did not fill the buffer the runtime then knows that the
-        // socket is drained, which saves the next read that would only say so.
-        let count = match self.stream.read_buf(&mut self.input).now_or_never() {
+        let count = match self.stream.read_now(&mut self.input) {
             None => return Ok(()),
             Some(Ok(0)) => return Err(End::Left),
             Some(Ok(count)) => count,
@@ -385,7 +420,7 @@ impl Connection {
     /// Writes until nothing is left.
     async fn flush(&mut self) -> Result<(), End> {
         self.try_flush()?;
-        if self.output.is_empty() {
+        if self.is_flushed() {
             return Ok(());
         }
         self.account()?;
@@ -393,7 +428,7 @@ impl Connection {
             .client
             .stalled_ms
             .store(self.session.now_ms(), Ordering::Relaxed);
-        while !self.output.is_empty() {
+        while !self.is_flushed() {
             let cut_off = async {
                 match &self.session.subscriber {
                     Some(subscriber) => subscriber.cut_off().await,
@@ -412,6 +447,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether everything is with the kernel.
+    fn is_flushed(&self) -> bool {
+        self.output.is_empty() && !self.stream.has_unsent()
+    }
+
     /// Writes what the socket takes at once.
     fn try_flush(&mut self) -> Result<(), End> {
         while !self.output.is_empty() {
@@ -427,7 +467,7 @@ impl Connection {
                 Err(error) => return Err(End::Io(error)),
             }
         }
-        Ok(())
+        self.stream.try_flush().map_err(End::Io)
     }
 
     /// Accounts what the buffers hold.

@@ -139,11 +139,11 @@ fn server(session: &Session, to: &mut String) {
         "io_threads_active": 0,
         "bellwether_version": identity.version,
     );
-    for (index, address) in identity.listeners.iter().enumerate() {
+    for (index, (name, address)) in identity.listeners.iter().enumerate() {
         // Writing to a string cannot fail.
         let _ = write!(
             to,
-            "listener{index}:name=tcp,bind={},port={}\r\n",
+            "listener{index}:name={name},bind={},port={}\r\n",
             address.ip(),
             address.port()
         );

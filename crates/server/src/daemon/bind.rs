@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bellwether_conf::{Bind, DaemonOptions};
 use bellwether_core::Host;
@@ -11,16 +12,33 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, lookup_host};
 
 use super::DaemonError;
+use crate::listener::Entrance;
+use crate::tls::Tls;
 
-/// Binds every address of `bind`. Port 0, or no address at all, means that nobody is served.
-pub(super) async fn listen(options: &DaemonOptions) -> Result<Vec<TcpListener>, DaemonError> {
-    if options.port == 0 {
+/// Binds `port` and `tls-port` on every address of `bind`. No port, or no address at all, means that nobody is
+/// served.
+pub(super) async fn entrances(
+    options: &DaemonOptions,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Vec<Entrance>, DaemonError> {
+    let mut entrances = Vec::new();
+    for (port, tls) in [(options.port, None), (options.tls.port, tls)] {
+        for listener in listen(options, port).await? {
+            let tls = tls.cloned();
+            entrances.push(Entrance { listener, tls });
+        }
+    }
+    Ok(entrances)
+}
+
+async fn listen(options: &DaemonOptions, port: u16) -> Result<Vec<TcpListener>, DaemonError> {
+    if port == 0 {
         return Ok(Vec::new());
     }
     let backlog = i32::try_from(options.tcp_backlog).unwrap_or(i32::MAX);
     let mut listeners = Vec::new();
     for bind in &options.bind {
-        let address = SocketAddr::new(resolve(bind).await?, options.port);
+        let address = SocketAddr::new(resolve(bind).await?, port);
         match open(address, backlog) {
             Ok(listener) => listeners.push(listener),
             // A default such as `-::*` is for machines that have the protocol.
@@ -72,13 +90,12 @@ fn is_missing(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn options(port: u16, hosts: &[(&str, bool)]) -> DaemonOptions {
+    fn options(hosts: &[(&str, bool)]) -> DaemonOptions {
         let bind = hosts.iter().map(|(host, optional)| Bind {
             host: Host::parse(host).expect("a host"),
             optional: *optional,
         });
         DaemonOptions {
-            port,
             bind: bind.collect(),
             ..DaemonOptions::default()
         }
@@ -93,7 +110,7 @@ mod tests {
     async fn a_busy_port_is_named() {
         let taken = taken();
         let port = taken.local_addr().expect("an address").port();
-        let error = listen(&options(port, &[("127.0.0.1", true)]))
+        let error = listen(&options(&[("127.0.0.1", true)]), port)
             .await
             .expect_err("busy");
         let expected = format!("Failed listening on port {port} (TCP) of 127.0.0.1, aborting");
@@ -105,22 +122,22 @@ mod tests {
         let port = taken().local_addr().expect("an address").port();
         // A documentation address, which no machine has.
         let elsewhere = "192.0.2.1";
-        let some = listen(&options(port, &[(elsewhere, true), ("127.0.0.1", false)])).await;
+        let some = listen(&options(&[(elsewhere, true), ("127.0.0.1", false)]), port).await;
         assert_eq!(some.expect("one is there").len(), 1);
-        let none = listen(&options(port, &[(elsewhere, true)])).await;
+        let none = listen(&options(&[(elsewhere, true)]), port).await;
         assert!(matches!(none, Err(DaemonError::NoAddress)), "{none:?}");
-        let needed = listen(&options(port, &[(elsewhere, false)])).await;
+        let needed = listen(&options(&[(elsewhere, false)]), port).await;
         assert!(matches!(needed, Err(DaemonError::Listen { .. })), "{needed:?}");
     }
 
     #[tokio::test]
     async fn nothing_to_listen_on_is_no_error() {
         assert!(
-            listen(&options(0, &[("127.0.0.1", false)]))
+            listen(&options(&[("127.0.0.1", false)]), 0)
                 .await
                 .expect("none")
                 .is_empty()
         );
-        assert!(listen(&options(1, &[])).await.expect("none").is_empty());
+        assert!(listen(&options(&[]), 1).await.expect("none").is_empty());
     }
 }

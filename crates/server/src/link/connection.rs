@@ -64,7 +64,8 @@ async fn hold(
     queue: mpsc::Receiver<Batch>,
     context: &Context,
 ) -> Result<(), LinkError> {
-    let connecting = Socket::connect(to, context.settings.source);
+    let settings = &context.settings;
+    let connecting = Socket::connect(to, settings.source, settings.tls.as_deref());
     let socket = time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .map_err(|_| LinkError::ConnectTimeout)??;
@@ -122,6 +123,7 @@ impl Connection<'_> {
     /// Introduces us. Refusals do not end the link: whatever is wrong shows in the answers to PING, from
     /// which the core takes it. As Sentinel.
     async fn greet(&mut self, kind: &LinkKind) -> Result<(), LinkError> {
+        self.socket.handshake().await?;
         let name = self.context.client_name("cmd");
         let (LinkKind::Instance { credentials, .. } | LinkKind::Peer { credentials, .. }) = kind;
         if matches!(kind, LinkKind::Peer { .. }) {

@@ -24,6 +24,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::tls::Tls;
 
 /// The channel of hello messages.
 pub(crate) const HELLO_CHANNEL: &str = "__sentinel__:hello";
@@ -36,7 +37,7 @@ const MAX_QUEUED_BATCHES: usize = 128;
 /// gains nothing over a new attempt, which the core makes anyway.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a server may take to answer the greeting. Generous, because a server that is slow but answers is
+/// How long a server may take to answer the greeting, the TLS handshake in front of it included. Generous, because a server that is slow but answers is
 /// not down: whether it is, the core judges by its own clock, which runs all this while.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -53,6 +54,8 @@ pub(crate) struct LinkSettings {
     pub(crate) my_id: SentinelId,
     /// The address that connections are made from; `None` lets the system choose.
     pub(crate) source: Option<IpAddr>,
+    /// What connections are encrypted with; `None` leaves them plain.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// The open links, by number.

@@ -104,8 +104,10 @@ impl Half {
     }
 
     async fn subscribe(&self) -> Result<Socket, HalfError> {
-        let connecting = Socket::connect(self.to, self.context.settings.source);
+        let settings = &self.context.settings;
+        let connecting = Socket::connect(self.to, settings.source, settings.tls.as_deref());
         let mut socket = time::timeout(CONNECT_TIMEOUT, connecting).await??;
+        time::timeout(GREETING_TIMEOUT, socket.handshake()).await??;
         let Account {
             credentials,
             name,

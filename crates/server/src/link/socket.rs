@@ -10,8 +10,9 @@ use std::time::Duration;
 use bellwether_resp::{ReplyDecoder, ReplyError, ReplyLimits, Value};
 use bytes::{Buf, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
+
+use crate::tls::{Stream, Tls};
 
 /// What a server may send as one reply. INFO of a server with a thousand replicas and ten thousand databases
 /// stays below 1 MiB; no other reply that is asked for here has more than a few elements.
@@ -38,7 +39,7 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// One connection. Idle ones hold no buffers.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     input: BytesMut,
     output: BytesMut,
     decoder: ReplyDecoder,
@@ -51,6 +52,8 @@ pub(super) enum SocketError {
     Bind { from: IpAddr, source: io::Error },
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    #[error("no TLS: {0}")]
+    Handshake(io::Error),
     #[error("{0}")]
     Read(io::Error),
     #[error("cannot send: {0}")]
@@ -62,8 +65,13 @@ pub(super) enum SocketError {
 }
 
 impl Socket {
-    /// Connects, from `source` if given. Not bounded in time: the caller is.
-    pub(super) async fn connect(to: SocketAddr, source: Option<IpAddr>) -> Result<Self, SocketError> {
+    /// Connects, from `source` if given. With `tls`, a [`handshake`](Self::handshake) must follow. Not bounded in
+    /// time: the caller is.
+    pub(super) async fn connect(
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        tls: Option<&Tls>,
+    ) -> Result<Self, SocketError> {
         let socket = match to {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -83,6 +91,10 @@ impl Socket {
         if stream.local_addr().ok() == Some(to) {
             return Err(SocketError::Connect(io::ErrorKind::ConnectionRefused.into()));
         }
+        let stream = match tls {
+            None => Stream::plain(stream),
+            Some(tls) => Stream::calling(stream, to, tls.client()).map_err(SocketError::Handshake)?,
+        };
         Ok(Self {
             stream,
             input: BytesMut::new(),
@@ -91,9 +103,14 @@ impl Socket {
         })
     }
 
+    /// Agrees on keys and checks certificates; at once without TLS. Not bounded in time: the caller is.
+    pub(super) async fn handshake(&mut self) -> Result<(), SocketError> {
+        self.stream.handshake().await.map_err(SocketError::Handshake)
+    }
+
     /// Our own address on this connection.
     pub(super) fn local_ip(&self) -> Result<IpAddr, SocketError> {
-        let local = self.stream.local_addr().map_err(SocketError::Read)?;
+        let local = self.stream.tcp().local_addr().map_err(SocketError::Read)?;
         Ok(local.ip().to_canonical())
     }
 
@@ -117,17 +134,13 @@ impl Socket {
             }
         }
         self.output = BytesMut::new();
-        Ok(())
+        self.stream.try_flush().map_err(SocketError::Write)
     }
 
     /// Waits until something came or more can be sent. Then [`flush`](Self::flush) and [`read`](Self::read).
     pub(super) async fn ready(&self) -> Result<(), SocketError> {
-        let interest = match self.output.is_empty() {
-            true => Interest::READABLE,
-            false => Interest::READABLE | Interest::WRITABLE,
-        };
-        self.stream.ready(interest).await.map_err(SocketError::Read)?;
-        Ok(())
+        let to_write = !self.output.is_empty();
+        self.stream.ready(to_write).await.map_err(SocketError::Read)
     }
 
     /// Takes in what is there. `false`: nothing, or the end after everything that came before it was read.

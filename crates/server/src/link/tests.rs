@@ -34,6 +34,7 @@ impl Bench {
         let settings = LinkSettings {
             my_id: SentinelId::new("0123456789abcdef").expect("an id"),
             source: None,
+            tls: None,
         };
         Self {
             links: Links::new(settings, Clock::start(), reporter, TaskTracker::new()),

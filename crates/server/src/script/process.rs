@@ -10,6 +10,8 @@ use rustix::io::Errno;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::secrets::REQUIREPASS;
+
 /// The exit code of what could not be executed, as in the reference.
 const NOT_EXECUTABLE: i32 = 2;
 
@@ -93,7 +95,12 @@ async fn start(argv: Vec<String>) -> io::Result<Child> {
         } else {
             format!("./{path}")
         };
-        Command::new(file).arg0(path).args(args).spawn()
+        // What is for us alone must not be passed on.
+        Command::new(file)
+            .arg0(path)
+            .args(args)
+            .env_remove(REQUIREPASS)
+            .spawn()
     };
     // Reading the program from a slow disk takes as long as it takes.
     let spawned = tokio::task::spawn_blocking(spawn).await;

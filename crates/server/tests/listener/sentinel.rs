@@ -253,7 +253,7 @@ async fn a_stopped_driver_ends_the_connection_with_a_reason() {
         telemetry: Arc::new(NoTelemetry),
         scripts: Runner::default(),
     };
-    tokio::spawn(serve(vec![listener], context, CancellationToken::new()));
+    tokio::spawn(serve(vec![listener.into()], context, CancellationToken::new()));
     let mut client = crate::support::Client::connect(addr).await;
     client
         .check("sentinel myid", "-ERR the coordinator is shutting down\r\n")

@@ -88,14 +88,14 @@ impl Setup {
                 version: "0.0.1".to_owned(),
                 run_id: "f".repeat(40),
                 port: addr.port(),
-                listeners: vec![addr],
+                listeners: vec![("tcp", addr)],
                 config_file: "/etc/sentinel.conf".to_owned(),
                 executable: "/usr/bin/bellwether".to_owned(),
             },
             telemetry: Arc::new(NoTelemetry),
             scripts: scripts.clone(),
         };
-        let served = tokio::spawn(serve(vec![listener], context, stop.clone()));
+        let served = tokio::spawn(serve(vec![listener.into()], context, stop.clone()));
         Fixture {
             addr,
             hub,

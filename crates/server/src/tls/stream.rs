@@ -1,0 +1,298 @@
+//! A connection with or without TLS, read and written without waiting.
+//!
+//! Owns the socket and the TLS state between it and the caller. The TLS library does no I/O of its own here: bytes
+//! are moved when the socket is ready, exactly as without TLS, so that nothing is lost when a wait is given up.
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures_util::FutureExt as _;
+use rustls::pki_types::ServerName;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, InvalidMessage, ServerConfig, ServerConnection,
+};
+use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::net::TcpStream;
+
+/// How much may wait encrypted for the kernel. One record is enough: whoever has more keeps it until this is gone.
+const MAX_ENCRYPTED_BYTES: usize = 16 * 1024;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    tcp: TcpStream,
+    tls: Option<Box<Session>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    state: Connection,
+    /// How much was decrypted and not read yet.
+    decrypted: usize,
+}
+
+impl Stream {
+    /// Without TLS.
+    pub(crate) const fn plain(tcp: TcpStream) -> Self {
+        Self { tcp, tls: None }
+    }
+
+    /// With TLS, as the side that was called. [`handshake`](Self::handshake) must follow.
+    ///
+    /// # Errors
+    /// If the TLS library refuses its settings.
+    pub(crate) fn called(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let state = ServerConnection::new(config).map_err(failed)?;
+        Ok(Self::over(tcp, state.into()))
+    }
+
+    /// With TLS, as the side that calls. [`handshake`](Self::handshake) must follow.
+    ///
+    /// # Errors
+    /// If the TLS library refuses its settings.
+    pub(crate) fn calling(tcp: TcpStream, to: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let name = ServerName::IpAddress(to.ip().into());
+        let state = ClientConnection::new(config, name).map_err(failed)?;
+        Ok(Self::over(tcp, state.into()))
+    }
+
+    fn over(tcp: TcpStream, mut state: Connection) -> Self {
+        state.set_buffer_limit(Some(MAX_ENCRYPTED_BYTES));
+        let session = Session { state, decrypted: 0 };
+        Self {
+            tcp,
+            tls: Some(Box::new(session)),
+        }
+    }
+
+    /// The socket below, for its addresses and options.
+    pub(crate) const fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// Whether a handshake has to come before anything else.
+    pub(crate) const fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Agrees on keys and checks certificates; at once without TLS. Not bounded in time: the caller is.
+    ///
+    /// # Errors
+    /// If the connection fails, or one side does not trust the other.
+    pub(crate) async fn handshake(&mut self) -> io::Result<()> {
+        let Some(session) = &mut self.tls else {
+            return Ok(());
+        };
+        loop {
+            session.send(&self.tcp)?;
+            if session.state.wants_write() {
+                self.tcp.writable().await?;
+                continue;
+            }
+            if !session.state.is_handshaking() {
+                return Ok(());
+            }
+            match session.receive(&self.tcp)? {
+                Received::Bytes => {}
+                Received::Nothing => self.tcp.readable().await?,
+                Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
+    /// Waits until there may be something to read.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.ready(false).await
+    }
+
+    /// Waits until more may be written.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.tcp.writable().await
+    }
+
+    /// Waits until there may be something to read, or, if `to_write`, until more may be written.
+    pub(crate) async fn ready(&self, to_write: bool) -> io::Result<()> {
+        if self.tls.as_ref().is_some_and(|session| session.decrypted > 0) {
+            // The socket does not stop a client that sends without end here, so something else must.
+            tokio::task::consume_budget().await;
+            return Ok(());
+        }
+        let interest = match to_write || self.has_unsent() {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        self.tcp.ready(interest).await.map(drop)
+    }
+
+    /// Whether something that was taken by [`try_write`](Self::try_write) still waits for the kernel.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|session| session.state.wants_write())
+    }
+
+    /// Reads what is there: 0 at the end of the connection, [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing
+    /// came.
+    pub(crate) fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.tcp.try_read(into),
+            Some(session) => session.read(&self.tcp, into),
+        }
+    }
+
+    /// The same into the room that a buffer has; `None` if nothing came.
+    pub(crate) fn read_now(&mut self, into: &mut BytesMut) -> Option<io::Result<usize>> {
+        let Some(session) = &mut self.tls else {
+            // Polled once rather than tried: after a read that did not fill the buffer the runtime then knows that
+            // the socket is drained, which saves the next read that would only say so.
+            return self.tcp.read_buf(into).now_or_never();
+        };
+        let start = into.len();
+        into.resize(into.capacity(), 0);
+        let result = session.read(&self.tcp, &mut into[start..]);
+        into.truncate(start + result.as_ref().map_or(0, |count| *count));
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            result => Some(result),
+        }
+    }
+
+    /// Writes as much as is taken at once; [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(session) = &mut self.tls else {
+            return self.tcp.try_write(bytes);
+        };
+        session.send(&self.tcp)?;
+        if session.state.wants_write() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = session.state.writer().write(bytes)?;
+        session.send(&self.tcp)?;
+        Ok(taken)
+    }
+
+    /// Gives the kernel what it takes of that which was taken before.
+    pub(crate) fn try_flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(session) => session.send(&self.tcp),
+        }
+    }
+}
+
+impl Drop for Stream {
+    /// Says that this is the end and no cut. If the other side does not take it, it sees the cut.
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.tls {
+            session.state.send_close_notify();
+            let _ = session.send(&self.tcp);
+        }
+    }
+}
+
+/// What a look at the socket brought.
+enum Received {
+    Bytes,
+    Nothing,
+    End,
+}
+
+/// How often the socket is read for one read of the caller. What comes may be records without content, and others
+/// wait for this thread.
+const MAX_READS: usize = 8;
+
+impl Session {
+    fn read(&mut self, tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..MAX_READS {
+            match self.state.reader().read(into) {
+                Ok(count) => {
+                    self.decrypted = self.decrypted.saturating_sub(count);
+                    return Ok(count);
+                }
+                // A cut is as good as an end: requests and replies tell by themselves whether they are whole.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            self.decrypted = 0;
+            if let Received::Nothing = self.receive(tcp)? {
+                break;
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Reads from the socket once.
+    fn receive(&mut self, tcp: &TcpStream) -> io::Result<Received> {
+        match self.state.read_tls(&mut Raw(tcp)) {
+            Ok(0) => return Ok(Received::End),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
+            Err(error) => return Err(error),
+        }
+        match self.state.process_new_packets() {
+            Ok(state) => {
+                self.decrypted = state.plaintext_bytes_to_read();
+                Ok(Received::Bytes)
+            }
+            Err(error) => {
+                // The other side should learn why; if it cannot, our own error says enough.
+                let _ = self.send(tcp);
+                Err(failed(error))
+            }
+        }
+    }
+
+    /// Gives the kernel what it takes.
+    fn send(&mut self, tcp: &TcpStream) -> io::Result<()> {
+        while self.state.wants_write() {
+            match self.state.write_tls(&mut Raw(tcp)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The socket as the TLS library wants it.
+struct Raw<'a>(&'a TcpStream);
+
+impl io::Read for Raw<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(into)
+    }
+}
+
+impl io::Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error of the TLS library, in words for those who set up the other side.
+fn failed(error: Error) -> io::Error {
+    let text = match &error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the other side does not speak TLS".to_owned()
+        }
+        Error::NoCertificatesPresented => "the other side shows no certificate".to_owned(),
+        Error::InvalidCertificate(problem) => {
+            format!("the certificate of the other side is refused: {problem}")
+        }
+        Error::AlertReceived(alert) => format!("the other side refuses, for the reason {alert:?}"),
+        _ => error.to_string(),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
