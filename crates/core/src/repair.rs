@@ -21,6 +21,9 @@ const STRAY_GRACE: Duration = Duration::from_secs(8);
 const MAX_PRIMARY_INFO_AGE: Duration = Duration::from_secs(20);
 /// How long a replica is left with a primary that is none before it is repointed: time for it to change by itself.
 const LOST_REPLICA_GRACE: Duration = Duration::from_secs(1);
+/// How much longer the first of the well waits while the one in charge is well, too: that one may have been
+/// started anew and not know that it is. Time enough for it to give an order twice.
+const DEPUTY_GRACE: Duration = Duration::from_secs(3);
 /// The least time between two orders to the same instance.
 const REPAIR_SPACING: Duration = Duration::from_secs(2);
 
@@ -40,25 +43,32 @@ impl Group {
         if strays.is_empty() || self.follows_a_leader(cx) {
             return;
         }
-        let in_charge = self.is_responsible(cx) && self.is_confirmed(cx);
+        let grace = if self.is_confirmed(cx) {
+            self.grace(cx)
+        } else {
+            None
+        };
         for addr in strays {
-            self.mend(&addr, in_charge, cx);
+            self.mend(&addr, grace, cx);
         }
     }
 
-    fn mend(&mut self, addr: &Addr, in_charge: bool, cx: &mut Context) {
+    /// Mends one instance when it is due: after this grace if it falls to us, else by the slow rules.
+    fn mend(&mut self, addr: &Addr, grace: Option<Duration>, cx: &mut Context) {
         let Some(instance) = self.instances.get(addr) else {
             return;
         };
         let is_primary = instance.role == Role::Primary;
         let timeout = self.rules.failover_timeout;
-        let mut due = match (is_primary, in_charge) {
+        let mut due = match (is_primary, grace) {
             // It was the primary, or has started as one. A replica that turns into a primary before our eyes is
             // another matter: somebody may have promoted it, and the news be on its way.
-            (true, true) if !instance.was_replica => cx.now,
+            (true, Some(grace)) if !instance.was_replica => {
+                instance.role_since.max(self.config_changed_at) + grace
+            }
             (true, _) => latest(instance.role_since, instance.last_down_at) + STRAY_GRACE,
-            (false, true) if self.upstream_is_lost(cx, instance) => {
-                instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE
+            (false, Some(grace)) if self.upstream_is_lost(cx, instance) => {
+                instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE + grace
             }
             (false, _) => latest(instance.primary_changed_at, instance.last_down_at) + timeout,
         };
@@ -103,24 +113,25 @@ impl Group {
         agreeing.count() + 1 > record.voters() / 2
     }
 
-    /// Whether it falls to this coordinator to mend things: to the one that installed the configuration, or
-    /// to the first of those that are well when that one is gone or unknown.
-    fn is_responsible(&mut self, cx: &Context) -> bool {
+    /// After which grace it falls to this coordinator to mend things: to the one that installed the configuration
+    /// at once, and so to the first of those that are well when that one is gone or unknown; `None` to others.
+    fn grace(&mut self, cx: &Context) -> Option<Duration> {
         let me = &cx.registry.my_id;
+        let first = self.alive_sentinels(cx).all(|id| id > me);
         if let Some(from) = &self.config_from {
             if from == me {
-                return true;
+                return Some(Duration::ZERO);
             }
             if self.alive_sentinels(cx).any(|id| id == from) {
-                return false;
+                return first.then_some(DEPUTY_GRACE);
             }
             self.config_from = None;
         }
-        self.alive_sentinels(cx).all(|id| id > me)
+        first.then_some(Duration::ZERO)
     }
 
-    /// Whether what the replica follows is no good: not there, or a former primary. A replica of a replica
-    /// that works is left to the slow rule.
+    /// Whether what the replica follows is no good: not there, or a former primary, whatever that is now. Another
+    /// replica of a replica that works is left to the slow rule.
     fn upstream_is_lost(&self, cx: &Context, instance: &Instance) -> bool {
         if !instance.info.link_up {
             return true;
@@ -129,7 +140,9 @@ impl Group {
         let upstream = host.and_then(|host| Addr::parse(host, instance.info.primary_port));
         let known =
             upstream.and_then(|addr| self.find_instance(cx, &addr).and_then(|a| self.instances.get(a)));
-        known.is_some_and(|upstream| upstream.is_sdown() || upstream.role == Role::Primary)
+        known.is_some_and(|upstream| {
+            upstream.is_sdown() || upstream.role == Role::Primary || upstream.was_primary
+        })
     }
 }
 

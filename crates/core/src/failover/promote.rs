@@ -180,6 +180,9 @@ impl Group {
         self.instances
             .entry(primary.clone())
             .or_insert_with(|| Instance::new(now, Role::Primary));
+        if let Some(old) = self.instances.get_mut(&old) {
+            old.was_primary = true;
+        }
         self.config_from = Some(from.clone());
         self.config_changed_at = now;
         self.odown_since = None;

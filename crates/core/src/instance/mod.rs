@@ -59,6 +59,8 @@ pub(crate) struct Instance {
     pub(crate) sdown_since: Option<Instant>,
     /// When it last became subjectively down, even if it is up again.
     pub(crate) last_down_at: Option<Instant>,
+    /// It was the group's primary while we watched.
+    pub(crate) was_primary: bool,
     pub(crate) script_kill_sent: bool,
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
@@ -97,6 +99,7 @@ impl Instance {
             run_id: None,
             sdown_since: None,
             last_down_at: None,
+            was_primary: false,
             script_kill_sent: false,
             following: Following::Untold,
             told_at: None,
