@@ -312,6 +312,7 @@ impl Context {
     pub(crate) fn close_link(&mut self, link: &Link) {
         if let Some(id) = link.id() {
             self.owners.remove(&id);
+            self.out.forget_link(id);
             self.out.push(Effect::Disconnect { link: id });
         }
     }

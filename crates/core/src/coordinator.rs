@@ -227,6 +227,7 @@ impl Coordinator {
             return;
         };
         self.cx.link_failures += 1;
+        self.cx.out.forget_link(link);
         let (now, cx) = (self.cx.now, &mut self.cx);
         match owner {
             LinkOwner::Instance(name, addr) => {

@@ -188,6 +188,12 @@ impl Outbox {
         retracted
     }
 
+    /// A link is gone: what waits for the disk to leave on it has nowhere to go.
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
+        self.held
+            .retain(|held| !matches!(&held.effect, Effect::Send { link: to, .. } if *to == link));
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Effect> {
         self.ready.pop_front()
     }
@@ -327,6 +333,24 @@ mod tests {
         assert_eq!(drain(&mut out), [Effect::Persist { seq: PersistSeq(2) }]);
         out.persisted(PersistSeq(2));
         assert_eq!(drain(&mut out)[0], Effect::Event(event));
+    }
+
+    #[test]
+    fn what_waits_for_a_link_that_is_gone_goes_nowhere() {
+        let mut out = Outbox::new(Epoch(0));
+        out.changed();
+        for link in [LinkId(1), LinkId(2)] {
+            out.push_durable(Effect::Send {
+                link,
+                batch: Vec::new(),
+            });
+        }
+        out.forget_link(LinkId(1));
+        out.flush(Instant::ZERO, Epoch(0));
+        out.persisted(PersistSeq(1));
+        let left = drain(&mut out);
+        assert_eq!(left.len(), 2, "the write and one command: {left:?}");
+        assert!(matches!(left[1], Effect::Send { link: LinkId(2), .. }));
     }
 
     #[test]
