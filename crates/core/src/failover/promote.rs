@@ -107,9 +107,10 @@ impl Group {
         from: &SentinelId,
         cx: &mut Context,
     ) {
-        let led_here = self.run.as_ref().is_some_and(|run| {
-            ConfigEpoch::from(run.epoch) == epoch && matches!(run.stage, Stage::Promoting { .. })
-        });
+        let led_here = *from == cx.registry.my_id
+            && self.run.as_ref().is_some_and(|run| {
+                ConfigEpoch::from(run.epoch) == epoch && matches!(run.stage, Stage::Promoting { .. })
+            });
         if *primary == self.primary {
             return;
         }
