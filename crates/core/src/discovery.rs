@@ -236,8 +236,8 @@ impl Group {
 
     /// Whether the primary that a peer names for our own config epoch is to be taken over. There are two for one
     /// epoch only if an operator had a coordinator fail over that could reach no majority, while the majority did
-    /// so by itself. Unlike in the reference, where both stay for ever, the larger camp wins, and of two equal
-    /// ones that of the smallest id: everybody who hears the same hellos comes to the same end.
+    /// so by itself. Unlike in the reference, where both stay for ever, a majority wins; and once everybody has
+    /// been heard the larger camp, or of two equal ones that of the smallest id.
     fn yields_to(&self, other: &Addr, epoch: ConfigEpoch, cx: &Context) -> bool {
         if cx.names.same(other, &self.primary) || self.run.is_some() {
             return false;
