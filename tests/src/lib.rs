@@ -12,6 +12,7 @@
 //! - `BELLWETHER_TEST_CLIENTS`: where `scripts/install-test-clients.sh` put the client libraries.
 //! - `BELLWETHER_TESTS_KEEP`: when set, a failed test leaves its directory in place.
 
+pub mod certificates;
 pub mod client;
 pub mod client_script;
 pub mod coordinator;
