@@ -1,6 +1,7 @@
 //! What every part of the core shares besides the groups themselves: time, randomness, links, the way out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -25,6 +26,13 @@ use crate::tunables::Tunables;
 
 /// How many questions to peers may be without an answer: ten for each of 10,000 groups.
 const MAX_QUESTIONS: usize = 100_000;
+
+/// How many addresses of our own are remembered: more than a machine has, network interfaces that come and go
+/// included.
+const MAX_ANNOUNCED: usize = 64;
+
+/// How often another coordinator with our id is spoken of. Its hellos come every two seconds on every server.
+const ID_TAKEN_SPACING: Duration = Duration::from_secs(60);
 
 /// Where the process ends for a drill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +80,10 @@ pub(crate) struct Context {
     /// Which group and which primary a question to a peer was about, while the answer is out.
     questions: BTreeMap<RequestId, (GroupName, Addr)>,
     alarm: Option<Instant>,
+    /// How our hellos begin: the address, one per way into the network, and our id.
+    announced: Vec<String>,
+    /// When another coordinator with our id was last spoken of.
+    id_taken_at: Option<Instant>,
 }
 
 impl Context {
@@ -105,6 +117,8 @@ impl Context {
             next_link: 0,
             next_request: 0,
             alarm: None,
+            announced: Vec::new(),
+            id_taken_at: None,
         }
     }
 
@@ -202,6 +216,38 @@ impl Context {
         }
     }
 
+    /// Notes the address that a hello of ours tells.
+    pub(crate) fn announced(&mut self, host: &str, port: u16) {
+        let start = format!("{host},{port},{},", self.registry.my_id);
+        if self.announced.contains(&start) {
+            return;
+        }
+        if self.announced.len() >= MAX_ANNOUNCED {
+            self.announced.remove(0);
+        }
+        self.announced.push(start);
+    }
+
+    /// Whether a hello is one of our own that has come back.
+    pub(crate) fn is_own(&self, hello: &str) -> bool {
+        self.announced.iter().any(|start| hello.starts_with(start))
+    }
+
+    /// Speaks, now and then, of another coordinator that goes by our id.
+    pub(crate) fn id_taken(&mut self, group: &GroupName, primary: &Addr, host: &str, port: u16) {
+        let spoken = self.id_taken_at.map(|at| self.now.since(at));
+        if spoken.is_some_and(|ago| ago < ID_TAKEN_SPACING) {
+            return;
+        }
+        self.id_taken_at = Some(self.now);
+        let (primary_host, primary_port) = self.names.shown_addr(primary);
+        let id = &self.registry.my_id;
+        let payload = format!("sentinel {id} {host} {port} @ {group} {primary_host} {primary_port}");
+        let reason = "another coordinator goes by the id of this one, so that the two count as one and may vote \
+                      twice: stop one, and take the line `sentinel myid` out of its configuration";
+        self.event(EventKind::IdTaken, Some(group), payload, Some(reason.to_owned()));
+    }
+
     /// Notes something odd that came in and is not used.
     pub(crate) fn odd(&mut self, group: Option<&GroupName>, what: String) {
         self.odd_inputs += 1;
@@ -244,6 +290,7 @@ impl Context {
             return;
         }
         if link.attempt_timed_out(self.now) {
+            link.is_troubled("an attempt to connect came to no end");
             self.drop_link(link);
             self.link_failures += 1;
         }
@@ -253,7 +300,10 @@ impl Context {
             }
             match self.names.socket(addr) {
                 Some(to) => self.connect(link, to, owner()),
-                None => link.postpone(self.now),
+                None => {
+                    link.is_troubled(&Names::why_nowhere(&addr.host));
+                    link.postpone(self.now);
+                }
             }
         }
         if let Some(at) = link.due_at() {

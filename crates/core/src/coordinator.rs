@@ -237,6 +237,7 @@ impl Coordinator {
                 let Some(instance) = group.instances.get_mut(&addr) else {
                     return;
                 };
+                instance.link.is_troubled(reason);
                 instance.link.went_down(now, &mut cx.rng);
                 instance.link_lost(now);
                 let payload = format!("{} #{reason}", group.describe(cx, &addr));
@@ -245,6 +246,7 @@ impl Coordinator {
             }
             LinkOwner::Peer(id) => {
                 let Some(peer) = cx.peers.get_mut(&id) else { return };
+                peer.link.is_troubled(reason);
                 peer.link.went_down(now, &mut cx.rng);
                 peer.health.link_broke(now);
                 let payload = format!("sentinel {id} {} #{reason}", peer.addr);
@@ -291,6 +293,8 @@ impl Coordinator {
                 peer.health.answered(now, well);
                 if well {
                     peer.link.proved_well();
+                } else {
+                    peer.link.is_troubled(&pong.to_string());
                 }
             }
             Reply::Verdict(verdict) => {
@@ -322,8 +326,8 @@ impl Coordinator {
         if let Some(instance) = self.instance(&group, &addr) {
             instance.hello_heard_at = Some(now);
         }
-        // As Sentinel, whatever holds our own id is our own.
-        if !message.contains(self.cx.registry.my_id.as_str()) {
+        // Our own come back from every server: most of all hellos.
+        if !self.cx.is_own(message) {
             hello_came(&mut self.groups, message, &mut self.cx);
         }
     }

@@ -29,6 +29,9 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
         return;
     };
     if id == cx.registry.my_id {
+        if !cx.is_own(message) {
+            cx.id_taken(&group.name, &group.primary, &hello.host, hello.port);
+        }
         return;
     }
     let (epoch, config_epoch) = (Epoch(hello.current_epoch), ConfigEpoch(hello.config_epoch));

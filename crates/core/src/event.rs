@@ -163,6 +163,8 @@ event_kinds! {
     ScriptError = "-script-error", Warning;
     /// A script ran for too long and was killed.
     ScriptTimeout = "-script-timeout", Warning;
+    /// Another coordinator goes by our id. Not in the reference.
+    IdTaken = "-id-taken", Warning;
     /// Something odd came in and was not used. Not in the reference.
     Odd = "-odd-input", Debug;
     /// The configuration could not be saved, so nothing that depends on it is done. Not in the reference.

@@ -1,5 +1,6 @@
 //! Everything that can come into the core.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::addr::HostName;
@@ -99,6 +100,18 @@ pub enum Pong {
     Busy,
     /// Any other error, in its words: not well.
     Refused(String),
+}
+
+impl fmt::Display for Pong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pong => f.write_str("it answers"),
+            Self::Loading => f.write_str("it is loading its data"),
+            Self::PrimaryDown => f.write_str("its own primary is down"),
+            Self::Busy => f.write_str("a script has kept it busy"),
+            Self::Refused(words) => write!(f, "it says {words:?}"),
+        }
+    }
 }
 
 /// What a peer says about a primary, and for whom it voted.

@@ -11,9 +11,10 @@ use crate::failover::{HAND_OVER_INFO_PERIOD, Stage};
 use crate::group::Group;
 use crate::id::RequestId;
 use crate::input::{Pong, Reply};
-use crate::instance::health::ping_period;
+use crate::instance::health::{Health, ping_period};
 use crate::instance::hello::Hello;
 use crate::instance::info::{Info, Role};
+use crate::instance::link::Link;
 use crate::instance::{Following, Instance};
 
 use crate::registry::MAX_REPLICAS;
@@ -121,17 +122,20 @@ impl Group {
     }
 
     /// Our hello for this group, as told on a link on which our own address is `local`.
-    fn hello_message(&self, cx: &Context, local: &str) -> String {
+    fn hello_message(&self, cx: &mut Context, local: &str) -> String {
         let (primary_host, primary_port) = cx.names.shown_addr(&self.primary);
-        let record = cx.registry.groups.get(&self.name);
         let globals = &cx.registry.globals;
+        let host = globals.announce_ip.clone().unwrap_or_else(|| local.to_owned());
+        let port = if globals.announce_port == 0 {
+            cx.settings.listen_port
+        } else {
+            globals.announce_port
+        };
+        cx.announced(&host, port);
+        let record = cx.registry.groups.get(&self.name);
         Hello {
-            host: globals.announce_ip.clone().unwrap_or_else(|| local.to_owned()),
-            port: if globals.announce_port == 0 {
-                cx.settings.listen_port
-            } else {
-                globals.announce_port
-            },
+            host,
+            port,
             id: cx.registry.my_id.to_string(),
             current_epoch: cx.registry.current_epoch.0,
             group: self.name.to_string(),
@@ -194,6 +198,7 @@ impl Group {
 
     /// Finds out who is subjectively down, and who no longer is.
     pub(crate) fn judge_instances(&mut self, cx: &mut Context) {
+        let alone = self.lacks_sentinels(cx);
         let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
         for addr in addrs {
             let role = self.role_of(&addr);
@@ -226,10 +231,12 @@ impl Group {
             } else if turncoat && !silent {
                 "it claims to be a replica although it is held as the primary".to_owned()
             } else if down {
-                format!(
-                    "no good answer for {} ms",
-                    instance.health.silent_for(cx.now).as_millis()
-                )
+                let alone = if role == Role::Primary {
+                    alone.as_deref().unwrap_or_default()
+                } else {
+                    ""
+                };
+                format!("{}{alone}", why_silent(&instance.health, &instance.link, cx.now))
             } else {
                 "it answers again".to_owned()
             };
@@ -245,6 +252,19 @@ impl Group {
                 self.want_verdicts();
             }
         }
+    }
+
+    /// What follows, for people, from there being too few sentinels for the quorum.
+    fn lacks_sentinels(&self, cx: &Context) -> Option<String> {
+        let connected = |id| cx.peers.get(id).is_some_and(|peer| peer.link.is_up());
+        let there = 1 + self.views.keys().filter(|id| connected(*id)).count();
+        (there < self.rules.quorum as usize).then(|| {
+            format!(
+                "; {} sentinels have to agree, and {there} of {} can be reached",
+                self.rules.quorum,
+                self.views.len() + 1
+            )
+        })
     }
 
     /// Takes in the reply to a command on an instance's link.
@@ -285,6 +305,12 @@ impl Group {
             if *pong == Pong::Pong {
                 instance.rebooted_at = None;
             }
+        } else {
+            let hint = match pong {
+                Pong::Refused(words) if is_about_credentials(words) => ", see auth-user and auth-pass",
+                _ => "",
+            };
+            instance.link.is_troubled(&format!("{pong}{hint}"));
         }
         if *pong == Pong::Busy && instance.is_sdown() && !instance.script_kill_sent {
             instance.script_kill_sent = true;
@@ -404,6 +430,19 @@ impl Group {
 /// Whether something that owes an answer since `since` counts as down.
 pub(crate) fn is_silent(since: Option<Instant>, down_after: Duration, cx: &mut Context) -> bool {
     since.is_some_and(|since| cx.due(since + down_after))
+}
+
+/// Why something counts as down, for people.
+pub(crate) fn why_silent(health: &Health, link: &Link, now: Instant) -> String {
+    let silent_ms = health.silent_for(now).as_millis();
+    format!("no good answer for {silent_ms} ms: {}", link.trouble())
+}
+
+/// Whether a server speaks of the user and password that it was given, or not given.
+fn is_about_credentials(words: &str) -> bool {
+    ["NOAUTH", "WRONGPASS", "NOPERM"]
+        .iter()
+        .any(|code| words.starts_with(code))
 }
 
 fn info_due(instance: &Instance, period: Duration, cx: &mut Context) -> bool {

@@ -80,6 +80,14 @@ impl Names {
         self.ip(&addr.host).map(|ip| SocketAddr::new(ip, addr.port))
     }
 
+    /// Why there is nowhere to connect to, for people.
+    pub(crate) fn why_nowhere(host: &Host) -> String {
+        match host {
+            Host::Ip(_) => "its port is 0".to_owned(),
+            Host::Name(name) => format!("no address is known for the name {}", name.as_str()),
+        }
+    }
+
     /// Whether two addresses are the same place. Unlike Sentinel, two names that were never resolved are not
     /// the same for having no address both.
     pub(crate) fn same(&self, a: &Addr, b: &Addr) -> bool {

@@ -252,6 +252,7 @@ const fn is_observation(kind: EventKind) -> bool {
             | E::RoleAsExpected
             | E::RoleUnexpected
             | E::LinkReconnection
+            | E::IdTaken
             | E::Odd
     )
 }

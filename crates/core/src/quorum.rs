@@ -10,7 +10,7 @@ use crate::failover::Stage;
 use crate::group::Group;
 use crate::id::{Epoch, SentinelId};
 use crate::input::Verdict;
-use crate::monitor::is_silent;
+use crate::monitor::{is_silent, why_silent};
 use crate::time::Instant;
 
 /// How often peers are asked while their answers decide what happens next. A lost question costs no more.
@@ -32,6 +32,7 @@ impl Group {
         for id in ids {
             let Some(peer) = cx.peers.get(&id) else { continue };
             let (since, addr) = (peer.health.unanswered_since(), peer.addr.clone());
+            let why_silent = why_silent(&peer.health, &peer.link, cx.now);
             let down = is_silent(since, self.rules.down_after, cx);
             let Some(view) = self.views.get_mut(&id) else {
                 continue;
@@ -46,7 +47,12 @@ impl Group {
                 EventKind::SubjectivelyUp
             };
             let payload = cx.describe_sentinel(&self.name, &self.primary, &id, &addr);
-            cx.event(kind, Some(&self.name), payload, None);
+            let reason = if down {
+                why_silent
+            } else {
+                "it answers again".to_owned()
+            };
+            cx.event(kind, Some(&self.name), payload, Some(reason));
         }
     }
 
@@ -72,7 +78,19 @@ impl Group {
         if odown {
             self.odown_since = Some(cx.now);
             let payload = format!("{primary} #quorum {votes}/{}", self.rules.quorum);
-            cx.event(EventKind::ObjectivelyDown, Some(&self.name), payload, None);
+            let agree = self.views.iter().filter(|(_, view)| view.says_down);
+            let agree: Vec<_> = agree.map(|(id, _)| id.to_string()).collect();
+            let reason = if agree.is_empty() {
+                "the quorum is one".to_owned()
+            } else {
+                format!("agreed by {}", agree.join(", "))
+            };
+            cx.event(
+                EventKind::ObjectivelyDown,
+                Some(&self.name),
+                payload,
+                Some(reason),
+            );
         } else {
             self.odown_since = None;
             self.failed_attempts = 0;

@@ -131,7 +131,17 @@ impl Group {
         };
         if let Some(kind) = kind {
             let payload = self.describe_primary(cx);
-            cx.event(kind, Some(&self.name), payload, Some(reason.to_string()));
+            let words = match reason {
+                AbortReason::NoGoodReplica if run.passed_over.is_empty() => {
+                    format!("{reason}: none is known")
+                }
+                AbortReason::NoGoodReplica => {
+                    let receipt = run.receipt(Outcome::Aborted(reason));
+                    format!("{reason}: {}", receipt.passed_over_in_words())
+                }
+                _ => reason.to_string(),
+            };
+            cx.event(kind, Some(&self.name), payload, Some(words));
         }
         self.close_run(&run, Outcome::Aborted(reason), cx);
         self.schedule_retry(reason, cx);

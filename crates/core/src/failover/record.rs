@@ -121,6 +121,27 @@ pub struct FailoverReceipt {
     pub phases: Phases,
 }
 
+impl FailoverReceipt {
+    /// Why replicas were passed over, in one sentence; empty if none were.
+    #[must_use]
+    pub fn passed_over_in_words(&self) -> String {
+        let named = self.passed_over.iter().take(MAX_NAMED);
+        let mut words: Vec<_> = named.map(|(addr, why)| format!("{addr}: {why}")).collect();
+        if let Some(more) = self
+            .passed_over
+            .len()
+            .checked_sub(MAX_NAMED)
+            .filter(|more| *more > 0)
+        {
+            words.push(format!("and {more} more"));
+        }
+        words.join("; ")
+    }
+}
+
+/// How many replicas are named with their reasons: a log line is read by people.
+const MAX_NAMED: usize = 8;
+
 /// How long the phases of a failover took; `None` for a phase that was not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Phases {

@@ -16,6 +16,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// How long an attempt may take, greeting included. A dropped SYN is repeated after one second; the second
 /// one has time to arrive.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest trouble that is kept, in bytes: it is one part of one log line.
+const MAX_TROUBLE_LEN: usize = 200;
 /// Commands without a reply on one link, per owner of the link. As the reference.
 const MAX_PENDING: u32 = 100;
 
@@ -41,6 +43,8 @@ pub(crate) struct Link {
     state: State,
     failures: u32,
     pending: u32,
+    /// What last stood in the way, in words, since the other end was last well.
+    trouble: Option<String>,
 }
 
 impl Link {
@@ -50,6 +54,7 @@ impl Link {
             state: State::Idle { retry_at: now },
             failures: 0,
             pending: 0,
+            trouble: None,
         }
     }
 
@@ -141,8 +146,26 @@ impl Link {
     }
 
     /// The other end is well: the next break starts with a fresh wait.
-    pub(crate) const fn proved_well(&mut self) {
+    pub(crate) fn proved_well(&mut self) {
         self.failures = 0;
+        self.trouble = None;
+    }
+
+    /// Notes what stands in the way, for people.
+    pub(crate) fn is_troubled(&mut self, why: &str) {
+        if self.trouble.as_deref() != Some(why) {
+            let end = why.floor_char_boundary(MAX_TROUBLE_LEN);
+            self.trouble = Some(why[..end].to_owned());
+        }
+    }
+
+    /// Why the other end does not answer well, as far as known, in words.
+    pub(crate) fn trouble(&self) -> &str {
+        match &self.trouble {
+            Some(why) => why,
+            None if self.is_up() => "it is connected and silent",
+            None => "there is no connection to it",
+        }
     }
 
     pub(crate) const fn has_room(&self) -> bool {
