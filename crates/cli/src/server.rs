@@ -11,10 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use bellwether_conf::{Config, overrides_from_args};
+use bellwether_conf::{Config, Source, overrides_from_args};
 use bellwether_http::Metrics;
 use bellwether_server::{
-    Daemon, DaemonError, Detached, DriverError, Log, Readiness, Start, detach, enter_directory,
+    Daemon, DaemonError, Detached, DriverError, Log, Readiness, Start, StateLock, detach, enter_directory,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,12 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
     };
     // As Sentinel: made absolute before any `dir` counts.
     let file = std::path::absolute(file).context("the current directory is unknown")?;
-    let Some(config) = configure(&file, &args)? else {
+    let mut overrides = Vec::new();
+    if args.stdin {
+        overrides.push(texts::read_stdin()?);
+    }
+    overrides.push(overrides_from_args(&args.directives)?);
+    let Some(config) = configure(&file, &args, &overrides)? else {
         return Ok(ExitCode::FAILURE);
     };
     let mut readiness = None;
@@ -48,6 +53,11 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
             Detached::Daemon(owed) => readiness = Some(owed),
         }
     }
+    let lock = StateLock::take(&config, &file)?;
+    // Again, now that nobody else writes it: another coordinator may have saved its last vote in between.
+    let Some(config) = configure(&file, &args, &overrides)? else {
+        return Ok(ExitCode::FAILURE);
+    };
     enter_directory(&config.daemon)?;
     let log = Log::start(&config.daemon)?;
     for warning in &config.warnings {
@@ -55,7 +65,7 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
     }
     let has_logfile = config.daemon.logfile.is_some();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, file, log, readiness));
+    let result = runtime.block_on(serve(config, file, lock, log, readiness));
     if let Err(error) = &result
         && has_logfile
     {
@@ -73,14 +83,9 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads the configuration. If it cannot be used, all that is wrong goes to standard error.
-fn configure(file: &Path, args: &ServerArgs) -> anyhow::Result<Option<Config>> {
-    let mut overrides = Vec::new();
-    if args.stdin {
-        overrides.push(texts::read_stdin()?);
-    }
-    overrides.push(overrides_from_args(&args.directives)?);
-    let parsed =
-        texts::parse(file, overrides).map_err(|error| hint_at_commands(error, args.file.as_deref()))?;
+fn configure(file: &Path, args: &ServerArgs, overrides: &[Source]) -> anyhow::Result<Option<Config>> {
+    let parsed = texts::parse(file, overrides.to_vec())
+        .map_err(|error| hint_at_commands(error, args.file.as_deref()))?;
     if parsed.result.is_err() {
         let out = Output::plain();
         for diagnostic in parsed.diagnostics() {
@@ -107,6 +112,7 @@ fn hint_at_commands(error: anyhow::Error, given: Option<&Path>) -> anyhow::Error
 async fn serve(
     config: Config,
     config_file: PathBuf,
+    lock: StateLock,
     log: Log,
     readiness: Option<Readiness>,
 ) -> anyhow::Result<()> {
@@ -119,6 +125,7 @@ async fn serve(
     let start = Start {
         config,
         config_file,
+        lock,
         telemetry: Arc::clone(&metrics) as _,
         log: Some(Arc::new(log)),
     };

@@ -125,3 +125,47 @@ fn in_the_background_it_serves_before_the_first_process_ends() {
             .contains("+monitor master cache")
     );
 }
+
+/// Starts a second daemon on what a first one has; it must end by itself and say why.
+fn check_second_refused(first: &Child, file: &str, port: u16, what: &str) {
+    let second = run(&[file, "--port", &port.to_string()]);
+    assert_eq!(second.status.code(), Some(1));
+    let words = stderr(&second);
+    let expected = format!(
+        "{what} is in use by another coordinator, process {}, and two on one state would lose votes",
+        first.id()
+    );
+    assert!(words.contains(&expected), "{words}");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_file_ends() {
+    let [port, other] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "s.conf", &format!("port {port}\n{MONITOR}"));
+    let first = Running::start(bellwether().arg(&file));
+    until("the daemon answers", || pong(port));
+    // Its id has been saved, so the file is not the one that it began with any more.
+    check_second_refused(&first.0, &file, other, &file);
+    ask::<String>(port, &["SENTINEL", "SET", "cache", "quorum", "1"]).unwrap();
+    check_second_refused(&first.0, &file, other, &file);
+    pong(port).unwrap();
+    drop(first);
+    let _third = Running::start(bellwether().args([&file, "--port", &other.to_string()]));
+    until("the next daemon answers", || pong(other));
+}
+
+#[test]
+fn a_second_daemon_on_the_same_state_dir_ends() {
+    let [port, other] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let text = format!("bellwether state-dir {}\n{MONITOR}", state.display());
+    let file = write(dir.path(), "s.conf", &format!("port {port}\n{text}"));
+    let first = Running::start(bellwether().arg(&file));
+    until("the daemon answers", || pong(port));
+    let copy = write(dir.path(), "copy.conf", &text);
+    check_second_refused(&first.0, &copy, other, &state.display().to_string());
+    pong(port).unwrap();
+}

@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 use crate::access::{Access, AccessError};
 use crate::announce::Announcer;
 use crate::clock::Clock;
-use crate::disk::{Disk, Store};
+use crate::disk::{Disk, StateLock, Store};
 use crate::driver::{Driver, DriverError, MAX_WAITING_REPORTS, SaveFailure};
 use crate::handle::Handle;
 use crate::hub::Hub;
@@ -49,6 +49,8 @@ pub struct Start {
     /// The file that they were read from, as an absolute path; it is rewritten unless there is a state
     /// directory.
     pub config_file: PathBuf,
+    /// The right to the state of this configuration.
+    pub lock: StateLock,
     /// Who counts.
     pub telemetry: Arc<dyn Telemetry>,
     /// The log, to be opened anew at SIGHUP. It ends when its last holder drops it, so who still has
@@ -189,13 +191,17 @@ impl Daemon {
         let Start {
             mut config,
             config_file,
+            lock,
             telemetry,
             log,
         } = start;
         files::raise_limit(config.daemon.maxclients);
         secrets::read_own(&mut config)?;
         let access = Access::load(&config.daemon).map_err(DaemonError::Users)?;
-        let store = open_store(&mut config, config_file.clone(), &access)?;
+        if !lock.is_held() {
+            warn!("the file system of the state has no locks: nothing would stop a second coordinator on it");
+        }
+        let store = open_store(&mut config, config_file.clone(), &access, lock)?;
         secrets::read_groups(&mut config)?;
         let tls = Tls::load(&config.daemon.tls)?;
         let entrances = bind::entrances(&config.daemon, tls.as_ref()).await?;
@@ -362,7 +368,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Where the state goes, after what is there already has been taken into `config`.
-fn open_store(config: &mut Config, config_file: PathBuf, access: &Access) -> Result<Store, DaemonError> {
+fn open_store(
+    config: &mut Config,
+    config_file: PathBuf,
+    access: &Access,
+    lock: StateLock,
+) -> Result<Store, DaemonError> {
     let Some(directory) = &config.daemon.state_dir else {
         check_writable(&config_file)?;
         let loaded = config.clone();
@@ -372,7 +383,7 @@ fn open_store(config: &mut Config, config_file: PathBuf, access: &Access) -> Res
             now.daemon.users = access.lines(&loaded.daemon.users);
             Ok(rewrite(current, &now, registry))
         };
-        return Ok(Store::new(config_file, Box::new(render)));
+        return Ok(Store::new(config_file, Box::new(render), lock));
     };
     let path = directory.join(STATE_FILE);
     match std::fs::read_to_string(&path) {
@@ -385,7 +396,7 @@ fn open_store(config: &mut Config, config_file: PathBuf, access: &Access) -> Res
     }
     let secret_files = config.secret_files.clone();
     let render = move |_: &str, registry: &Registry| Ok(render_state(registry, &secret_files));
-    Ok(Store::new(path, Box::new(render)))
+    Ok(Store::new(path, Box::new(render), lock))
 }
 
 /// As Sentinel, a file that cannot be written is no place for state. Unlike Sentinel, a directory that does

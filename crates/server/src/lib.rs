@@ -34,6 +34,7 @@ pub use access::{Access, AccessError, FileError};
 pub use clock::Clock;
 pub use daemon::{Daemon, DaemonError, Start, enter_directory};
 pub use detach::{Detached, Readiness, detach};
+pub use disk::{LockError, StateLock};
 pub use driver::{DriverError, SaveFailure};
 pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};
 pub use hub::{Delivery, Hub, Message, SubscribeError, Subscriber};

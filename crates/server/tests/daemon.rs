@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bellwether_conf::{Config, Source, parse};
-use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start};
+use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start, StateLock};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -44,9 +44,12 @@ impl Place {
     }
 
     async fn prepare(&self) -> Result<Daemon, DaemonError> {
+        let config = read(&self.conf());
+        let lock = StateLock::take(&config, &self.conf()).expect("nobody else has it");
         Daemon::prepare(Start {
-            config: read(&self.conf()),
+            config,
             config_file: self.conf(),
+            lock,
             telemetry: Arc::new(NoTelemetry),
             log: None,
         })
@@ -168,9 +171,11 @@ async fn an_id_that_cannot_be_saved_stops_the_start() {
     let config = read(&place.conf());
     let config_file = place.path("gone/sentinel.conf");
     let telemetry = Arc::new(NoTelemetry);
+    let lock = StateLock::take(&config, &place.conf()).expect("nobody else has it");
     let start = Start {
         config,
         config_file,
+        lock,
         telemetry,
         log: None,
     };

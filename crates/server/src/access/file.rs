@@ -50,7 +50,7 @@ pub(super) fn save<'a>(path: &Path, users: impl Iterator<Item = &'a User>) -> Re
     let text: String = users.map(|user| format!("{user}\n")).collect();
     // The file behind a symbolic link is replaced, not the link.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    replace::replace(&path, text.as_bytes())
+    replace::replace(&path, text.as_bytes(), None)
 }
 
 fn read(path: &Path) -> io::Result<String> {

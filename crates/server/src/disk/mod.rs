@@ -4,16 +4,19 @@
 //! written comes from a [`Render`]. After a crash at any moment either the whole old or the whole new file is
 //! there.
 
+mod lock;
 pub(crate) mod replace;
 
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bellwether_core::{PersistSeq, Registry};
 use tokio::task::JoinHandle;
+
+pub use self::lock::{LockError, StateLock};
 
 /// Turns durable state into the text of a file, given the text that is there now.
 pub(crate) type Render = Box<dyn Fn(&str, &Registry) -> Result<String, String> + Send + Sync>;
@@ -22,6 +25,7 @@ pub(crate) type Render = Box<dyn Fn(&str, &Registry) -> Result<String, String> +
 pub(crate) struct Store {
     path: PathBuf,
     render: Render,
+    lock: Mutex<StateLock>,
 }
 
 /// Why a save came to nothing.
@@ -38,9 +42,10 @@ pub(crate) enum SaveError {
 impl Store {
     /// A store at `path`. A symbolic link is followed, so that the file behind it is replaced. Unlike
     /// Sentinel, which puts a plain file in the link's place and leaves the real one to grow old.
-    pub(crate) fn new(path: PathBuf, render: Render) -> Self {
+    pub(crate) fn new(path: PathBuf, render: Render, lock: StateLock) -> Self {
         let path = path.canonicalize().unwrap_or(path);
-        Self { path, render }
+        let lock = Mutex::new(lock);
+        Self { path, render, lock }
     }
 
     /// Writes `registry` and comes back when it is durable. Blocks.
@@ -54,7 +59,9 @@ impl Store {
             Err(error) => return Err(refused("read", &error)),
         };
         let text = (self.render)(&current, registry).map_err(|error| refused("rewrite", &error))?;
-        replace::replace(&self.path, text.as_bytes())
+        // One write at a time; what a panic would leave behind is a lock that still holds.
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        replace::replace(&self.path, text.as_bytes(), Some(&mut lock))
     }
 }
 

@@ -6,14 +6,20 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::SaveError;
+use super::lock::StateLock;
 
-/// The mode of a file that is new; the umask takes from it. As Sentinel.
-const NEW_FILE_MODE: u32 = 0o644;
+/// The mode of a file that is new: the state has passwords in it. Unlike Sentinel, which leaves it to the umask.
+const NEW_FILE_MODE: u32 = 0o600;
 
-/// Writes next to `path`, syncs, renames over it, syncs the directory.
-pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), SaveError> {
+/// Writes next to `path`, syncs, renames over it, syncs the directory. A lock, if there is one,
+/// goes from the old file to the new one.
+pub(crate) fn replace(path: &Path, content: &[u8], lock: Option<&mut StateLock>) -> Result<(), SaveError> {
     let refused = |what: &str, error: io::Error| {
-        SaveError::Refused(format!("cannot {what} {}: {error}", path.display()))
+        // Without the name of the temporary file, which is another one each time: the same failure has to look
+        // the same.
+        let error = error.to_string();
+        let why = error.split_once(" at path ").map_or(&*error, |(why, _)| why);
+        SaveError::Refused(format!("cannot {what} {}: {why}", path.display()))
     };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -50,9 +56,15 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), SaveError> {
         .as_file()
         .sync_all()
         .map_err(|error| sync_failed(path, error))?;
-    temporary
+    if let Some(lock) = &lock {
+        lock.extend_to(temporary.as_file());
+    }
+    let replaced = temporary
         .persist(path)
         .map_err(|error| refused("replace", error.error))?;
+    if let Some(lock) = lock {
+        lock.move_to(replaced);
+    }
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(|source| SaveError::Sync {

@@ -15,7 +15,12 @@ fn registry(epoch: u64) -> Registry {
 /// A store whose file has one line per save.
 fn store(path: &Path) -> Store {
     let render = |current: &str, registry: &Registry| Ok(format!("{current}{}\n", registry.current_epoch));
-    Store::new(path.to_owned(), Box::new(render))
+    unlocked(path, Box::new(render))
+}
+
+/// A store that shares its file with whoever wants it.
+fn unlocked(path: &Path, render: Render) -> Store {
+    Store::new(path.to_owned(), render, StateLock::none())
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -54,6 +59,33 @@ fn the_mode_of_the_file_stays() {
 }
 
 #[test]
+fn a_new_file_is_for_its_owner_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bellwether-state.conf");
+    store(&path).save(&registry(1)).expect("saved");
+    let mode = fs::metadata(&path).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Only root may give files away; for anybody else there is nothing to keep.
+#[test]
+fn the_owner_of_the_file_stays() {
+    use std::os::unix::fs::MetadataExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    fs::write(&path, "").expect("a file");
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("its mode");
+    std::os::unix::fs::chown(&path, Some(4711), Some(4712)).expect("its owner");
+    store(&path).save(&registry(1)).expect("saved");
+    let metadata = fs::metadata(&path).expect("the file");
+    assert_eq!((metadata.uid(), metadata.gid()), (4711, 4712));
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
+}
+
+#[test]
 fn a_symbolic_link_stays_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let (real, link) = (directory.path().join("real"), directory.path().join("link"));
@@ -76,7 +108,7 @@ fn what_cannot_be_written_leaves_the_old_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("sentinel.conf");
     fs::write(&path, "old\n").expect("a file");
-    let no_text = Store::new(path.clone(), Box::new(|_, _| Err("line 3 is odd".to_owned())));
+    let no_text = unlocked(&path, Box::new(|_, _| Err("line 3 is odd".to_owned())));
     check_refused(&no_text, "line 3 is odd");
     // A directory in the file's place: the rename fails, even for root.
     let occupied = directory.path().join("occupied");
@@ -89,12 +121,19 @@ fn what_cannot_be_written_leaves_the_old_file() {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_a_refusal() {
+fn a_directory_that_is_gone_is_a_refusal_in_the_same_words_each_time() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("sentinel.conf");
     let store = store(&path);
     fs::remove_dir(directory.path()).expect("it is empty");
-    check_refused(&store, "sentinel.conf");
+    let words = format!(
+        "cannot write a new file beside {}: No such file or directory (os error 2)",
+        path.display()
+    );
+    for _ in 0..2 {
+        let refusal = store.save(&registry(1)).expect_err("no directory").to_string();
+        assert_eq!(refusal, words);
+    }
 }
 
 #[tokio::test]
@@ -145,10 +184,7 @@ fn a_full_disk_leaves_the_old_file() {
     let directory = PathBuf::from(std::env::var_os(SMALL_DISK).expect("a small disk"));
     let path = directory.join("sentinel.conf");
     let text = "x".repeat(20 * 1024);
-    let filling = Store::new(
-        path.clone(),
-        Box::new(move |current, _| Ok(format!("{current}{text}"))),
-    );
+    let filling = unlocked(&path, Box::new(move |current, _| Ok(format!("{current}{text}"))));
     filling.save(&registry(1)).expect("20 of 64 KiB");
     // The old and the new one together do not fit.
     filling.save(&registry(2)).expect("60 of 64 KiB");
