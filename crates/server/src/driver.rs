@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{
-    Answer, ClientToken, Coordinator, Effect, FailoverReceipt, GroupName, Input, Instant, LinkId, PersistSeq,
-    whole_millis,
+    Answer, ClientToken, Coordinator, Effect, FailoverReceipt, GroupName, Input, Instant, LinkId, Outcome,
+    PersistSeq, whole_millis,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::announce::Announcer;
 use crate::clock::Clock;
@@ -270,10 +270,17 @@ async fn sleep_until(timer: Option<time::Instant>) {
 fn log_receipt(group: &GroupName, receipt: &FailoverReceipt) {
     let phase = |(name, took): (&str, Option<Duration>)| Some(format!("{name} {} ms", whole_millis(took?)));
     let phases: Vec<_> = receipt.phases.named().into_iter().filter_map(phase).collect();
-    info!(
+    let mut account = format!(
         "failover of {group} in epoch {}: {}; {}",
         receipt.epoch,
         receipt.outcome.label(),
         phases.join(", ")
     );
+    if !receipt.passed_over.is_empty() {
+        account += &format!("; passed over {}", receipt.passed_over_in_words());
+    }
+    match receipt.outcome {
+        Outcome::Completed => info!("{account}"),
+        Outcome::CompletedLate | Outcome::Aborted(_) => warn!("{account}"),
+    }
 }
