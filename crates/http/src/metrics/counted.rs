@@ -36,7 +36,7 @@ const FAILOVERS: Definition = Definition::counter(
 const GROUP_FAILOVERS: Definition = Definition::counter(
     "bellwether_group_failovers_total",
     &["group", "result"],
-    "The same by group; a series begins with the first such end.",
+    "The same by group.",
 );
 
 const FAILOVER_PHASE: Definition = Definition::histogram(
@@ -255,12 +255,19 @@ impl Counted {
         let mut groups = self.group_failovers();
         let known: BTreeSet<&str> = overview.groups.iter().map(|group| group.name.as_str()).collect();
         groups.retain(|group, _| known.contains(group.as_str()));
+        let groups = &*groups;
         text.family(
             &GROUP_FAILOVERS,
-            groups.iter().flat_map(|(group, results)| {
-                let labelled =
-                    |(result, count): (&&'static str, &u64)| ([group.as_str(), *result], *count as f64);
-                results.iter().map(labelled)
+            known.iter().flat_map(|group| {
+                let results = groups.get(*group);
+                // Also what has not come yet: an increase from nothing at all to one would not be seen.
+                OUTCOMES.iter().map(move |outcome| {
+                    let count = results.and_then(|results| results.get(outcome.label()));
+                    (
+                        [*group, outcome.label()],
+                        count.copied().unwrap_or_default() as f64,
+                    )
+                })
             }),
         );
     }
