@@ -1,7 +1,6 @@
 //! Processes, ports and waiting for the tests of the binary.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::{
     net::TcpListener,
@@ -36,15 +35,15 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The path of a program, if it is installed.
-pub(crate) fn installed(program: &str) -> Option<PathBuf> {
-    let found = std::env::split_paths(&std::env::var_os("PATH")?)
+/// The path of a program that the tests need. A test that left itself out without it would prove nothing.
+pub(crate) fn installed(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
         .map(|dir| dir.join(program))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| {
+            panic!("{program} must be installed for this test (Debian: redis-server and redis-sentinel)")
+        })
 }
 
 /// Free ports of the loopback, below those that the system gives to outgoing connections. The process id keeps
