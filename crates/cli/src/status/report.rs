@@ -72,6 +72,8 @@ pub(super) struct Member {
     /// Whether the sentinel holds it to be down.
     pub(super) down: bool,
     pub(super) down_for_ms: Option<u64>,
+    /// A replica's priority: the lowest is promoted first, and one of 0 never.
+    pub(super) priority: Option<u64>,
     /// Whether a replica's own link to its primary is up.
     pub(super) link_up: Option<bool>,
     /// Replication offset; a primary's only if it could be asked.
@@ -149,6 +151,7 @@ impl Member {
             down: flags.iter().any(|flag| flag == "s_down" || flag == "o_down"),
             flags,
             down_for_ms: number(fields, "s-down-time").or_else(|| number(fields, "o-down-time")),
+            priority: number(fields, "slave-priority"),
             link_up: text("master-link-status").map(|status| status == "ok"),
             offset: number(fields, "slave-repl-offset"),
             behind_best_bytes: None,
@@ -266,6 +269,7 @@ pub(super) mod tests {
                     ("ip", "10.0.0.2"),
                     ("port", "6379"),
                     ("flags", "slave"),
+                    ("slave-priority", "0"),
                     ("slave-repl-offset", "900"),
                     ("master-link-status", "err"),
                 ]),
@@ -279,7 +283,7 @@ pub(super) mod tests {
             &[fields(&[
                 ("ip", "10.0.0.4"),
                 ("port", "26379"),
-                ("flags", "sentinel"),
+                ("flags", "sentinel,master_down"),
                 ("runid", "abc"),
             ])],
         )
@@ -302,6 +306,7 @@ pub(super) mod tests {
             .collect();
         assert_eq!(behind, [None, Some(100), Some(0), None]);
         assert_eq!(group.members[1].link_up, Some(false));
+        assert_eq!(group.members[1].priority, Some(0));
     }
 
     #[test]

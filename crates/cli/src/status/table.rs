@@ -15,13 +15,13 @@ pub(super) fn lines(report: &Report, out: Output) -> Vec<String> {
         if !lines.is_empty() {
             lines.push(String::new());
         }
-        lines.push(heading(group, out));
+        lines.push(heading(group, &report.sentinel, out));
         lines.extend(table(group, out).lines().map(|line| line.trim_end().to_owned()));
     }
     lines
 }
 
-fn heading(group: &Group, out: Output) -> String {
+fn heading(group: &Group, asked: &str, out: Output) -> String {
     let (style, state) = match group.state {
         GroupState::Up => (Style::Good, "up"),
         GroupState::SubjectivelyDown => (Style::Warning, "subjectively down"),
@@ -34,13 +34,25 @@ fn heading(group: &Group, out: Output) -> String {
         .map(|phase| format!(" ({phase})"))
         .unwrap_or_default();
     format!(
-        "{}  {}{phase}, quorum {} of {} sentinels, config epoch {}",
+        "{}  {}{phase}, {}, config epoch {}, as {asked} sees it",
         out.paint(Style::Bold, &group.name),
         out.paint(style, state),
-        or_unknown(group.quorum),
-        group.sentinels,
+        quorum(group, out),
         or_unknown(group.config_epoch),
     )
+}
+
+fn quorum(group: &Group, out: Output) -> String {
+    let words = format!(
+        "quorum {} of {} sentinels",
+        or_unknown(group.quorum),
+        group.sentinels
+    );
+    if group.quorum.is_some_and(|quorum| quorum > group.sentinels) {
+        out.paint(Style::Bad, format_args!("{words} (it cannot be reached)"))
+    } else {
+        words
+    }
 }
 
 fn table(group: &Group, out: Output) -> Table {
@@ -50,6 +62,7 @@ fn table(group: &Group, out: Output) -> Table {
         "ADDRESS",
         "STATE",
         "DOWN SINCE",
+        "PRIORITY",
         "OFFSET",
         "BEHIND BEST",
         "LAG",
@@ -78,6 +91,11 @@ fn row(member: &Member, out: Output) -> Vec<Cell> {
     }
     let down_since = member.down_for_ms.map(since).unwrap_or_default();
     let is_replica = member.role == Role::Replica;
+    let priority = if is_replica {
+        or_unknown(member.priority)
+    } else {
+        String::new()
+    };
     let behind = if is_replica {
         or_unknown(member.behind_best_bytes.map(bytes))
     } else {
@@ -94,19 +112,25 @@ fn row(member: &Member, out: Output) -> Vec<Cell> {
         Cell::new(member.at()),
         state,
         Cell::new(down_since),
+        Cell::new(priority),
         Cell::new(offset),
         Cell::new(behind),
         Cell::new(lag),
     ]
 }
 
-/// The flags without the one that repeats the role, in the order of the sentinel.
+/// The flags without the one that repeats the role, in the order of the sentinel. One of them is no state of the
+/// member itself, so it is put in words.
 fn state(member: &Member) -> String {
     let mut words: Vec<&str> = member
         .flags
         .iter()
         .map(String::as_str)
         .filter(|flag| !["", "master", "slave", "sentinel"].contains(flag))
+        .map(|flag| match flag {
+            "master_down" => "sees the primary down",
+            flag => flag,
+        })
         .collect();
     if member.link_up == Some(false) {
         words.push("no link to its primary");
@@ -179,7 +203,7 @@ mod tests {
         let lines = lines(&report, Output::plain());
         assert_eq!(
             lines[0],
-            "cache  objectively down, quorum 2 of 3 sentinels, config epoch 7"
+            "cache  objectively down, quorum 2 of 3 sentinels, config epoch 7, as 127.0.0.1:26379 sees it"
         );
         assert!(lines[1].trim_start().starts_with("ROLE"), "{}", lines[1]);
         let words: Vec<Vec<&str>> = lines[2..]
@@ -198,13 +222,25 @@ mod tests {
                 "to",
                 "its",
                 "primary",
+                "0",
                 "900",
                 "100",
                 "B",
                 "?"
             ]
         );
-        assert_eq!(words[3][..], ["sentinel", "10.0.0.4:26379", "up"]);
+        assert_eq!(
+            words[3][..],
+            ["sentinel", "10.0.0.4:26379", "sees", "the", "primary", "down"]
+        );
+    }
+
+    #[test]
+    fn a_quorum_that_cannot_be_reached_is_pointed_out() {
+        let mut group = group();
+        group.quorum = Some(4);
+        let words = "quorum 4 of 3 sentinels (it cannot be reached)";
+        assert_eq!(quorum(&group, Output::plain()), words);
     }
 
     #[test]
