@@ -409,7 +409,7 @@ fn log_format(statement: &Statement) -> Result<LogFormat, Fault> {
 fn http_bind(statement: &Statement) -> Result<Option<SocketAddr>, Fault> {
     let refuse = |text| {
         Fault::new(2, format!("'{text}' is not an address and a port"))
-            .hint("write for example 127.0.0.1:9121 or [::1]:9121")
+            .hint("write for example 127.0.0.1:8379 or [::1]:8379")
     };
     single(statement, 2)?
         .map(|text| text.parse().map_err(|_| refuse(text)))

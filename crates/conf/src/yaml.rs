@@ -33,7 +33,7 @@
 //! tls-protocols: TLSv1.2 TLSv1.3
 //! tls-session-caching: true
 //! tls-session-cache-size: 20480
-//! http-bind: 127.0.0.1:9121
+//! http-bind: 127.0.0.1:8379
 //! state-dir: /var/lib/bellwether
 //! resolve-hostnames: true
 //! announce-hostnames: false

@@ -40,7 +40,7 @@ pub(super) fn text(parsed: &Parsed, config: &Config, state_dir: Option<&Path>) -
             text.push_str("# bellwether state-dir /var/lib/bellwether\n");
         }
     }
-    text.push_str("# Metrics and health checks over HTTP:\n# bellwether http-bind 127.0.0.1:9121\n\n");
+    text.push_str("# Metrics and health checks over HTTP:\n# bellwether http-bind 127.0.0.1:8379\n\n");
     for (line, number) in main.text.lines().zip(1..) {
         match reasons.get(&number) {
             Some(reasons) => text.push_str(&format!("# {}:\n# {line}\n", reasons.join("; "))),

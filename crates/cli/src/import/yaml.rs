@@ -21,7 +21,7 @@ pub(super) fn text(config: &Config, state_dir: &Path, from: &Path) -> anyhow::Re
     };
     yaml.text_entry(0, "state-dir", &state_dir.to_string_lossy());
     yaml.text
-        .push_str("# Metrics and health checks over HTTP:\n# http-bind: 127.0.0.1:9121\n\n");
+        .push_str("# Metrics and health checks over HTTP:\n# http-bind: 127.0.0.1:8379\n\n");
     daemon(&mut yaml, &config.daemon);
     sentinel(&mut yaml, &config.sentinel);
     groups(&mut yaml, config);
