@@ -94,7 +94,7 @@ pub enum DaemonError {
         source: io::Error,
     },
     /// The state file is not what was written.
-    #[error("the state file {} is damaged", path.display())]
+    #[error("the state file {} cannot be used", path.display())]
     State {
         /// The file.
         path: PathBuf,
@@ -298,6 +298,14 @@ impl Daemon {
             log,
             pidfile,
         } = self;
+        let identity = &context.identity;
+        info!(
+            "Bellwether {}, process {}, port {}, configuration {}",
+            identity.version,
+            std::process::id(),
+            identity.port,
+            identity.config_file
+        );
         info!("Sentinel ID is {}", driver.coordinator.registry().my_id);
         write_pidfile(pidfile.as_deref());
         let scripts = context.scripts.clone();
