@@ -9,6 +9,7 @@ mod answer;
 mod catalog;
 mod client;
 mod connection;
+mod global;
 mod info;
 mod pause;
 mod pubsub;

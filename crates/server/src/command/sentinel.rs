@@ -4,6 +4,7 @@
 //! name, an address or an option here.
 
 use bellwether_core::{Answer, Request as Ask};
+use rustix::fs::{Access, access};
 
 use super::{Flow, answer, catalog};
 use crate::client::session::Call;
@@ -65,16 +66,46 @@ pub(super) fn set(call: &mut Call<'_>) -> Flow {
     if let Some(refused) = refuse_binary(call) {
         return refused;
     }
-    let words = (3..call.words.len()).map(|index| call.text(index)).collect();
+    let words = texts(call, 3);
     Flow::ask(Ask::Set {
         name: call.text(2),
+        not_executable: not_executable(&words),
         words,
-        not_executable: Vec::new(),
     })
 }
 
+/// Which of the words behind options for scripts name no file that we may execute. The core, which knows no files,
+/// judges by this if it comes to that option.
+fn not_executable(words: &[String]) -> Vec<usize> {
+    let is_script = |option: &str| {
+        let options = ["notification-script", "client-reconfig-script"];
+        options.iter().any(|name| name.eq_ignore_ascii_case(option))
+    };
+    let is_bad = |path: &str| !path.is_empty() && access(path, Access::EXEC_OK).is_err();
+    words
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| matches!(pair, [option, path] if is_script(option) && is_bad(path)))
+        .map(|(index, _)| index + 1)
+        .collect()
+}
+
+/// `SENTINEL FORGET <name> <host> <port>`: one replica or sentinel. Not in Sentinel, where only RESET forgets, and
+/// then everything.
+pub(super) fn forget(call: &mut Call<'_>) -> Flow {
+    Flow::ask(Ask::Forget {
+        name: call.text(2),
+        host: call.text(3),
+        port: call.text(4),
+    })
+}
+
+/// `SENTINEL FAILOVER <name> [COORDINATED]`
 pub(super) fn failover(call: &mut Call<'_>) -> Flow {
-    let option = (call.words.len() > 3).then(|| call.text(3));
+    if call.words.len() > 4 {
+        return call.error("ERR wrong number of arguments for 'sentinel|failover' command");
+    }
+    let option = (call.words.len() == 4).then(|| call.text(3));
     let name = call.text(2);
     Flow::ask(Ask::Failover { name, option })
 }
@@ -114,9 +145,14 @@ pub(super) fn role(_: &mut Call<'_>) -> Flow {
     })
 }
 
+/// The words from `first` on.
+pub(super) fn texts(call: &Call<'_>, first: usize) -> Vec<String> {
+    (first..call.words.len()).map(|index| call.text(index)).collect()
+}
+
 /// Refuses words that could not be kept as text. Unlike Sentinel, which stores any bytes; they could not be shown
 /// or written to the file unharmed.
-fn refuse_binary(call: &mut Call<'_>) -> Option<Flow> {
+pub(super) fn refuse_binary(call: &mut Call<'_>) -> Option<Flow> {
     let bad = (0..call.words.len()).find(|index| call.words.arg_str(*index).is_none())?;
     Some(call.error(format!(
         "ERR Invalid argument at index {bad}: it is not valid UTF-8"

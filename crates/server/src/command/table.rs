@@ -3,7 +3,7 @@
 //! Names, arities, flags and categories are those of Redis 7.2; rows that it does not have are marked.
 
 use super::spec::{Categories, Command, Doc, Flags};
-use super::{acl, catalog, client, connection, info, pause, pubsub, script, sentinel, tracking};
+use super::{acl, catalog, client, connection, global, info, pause, pubsub, script, sentinel, tracking};
 
 /// Every command, by name.
 pub(crate) static COMMANDS: &[Command] = &[
@@ -479,13 +479,36 @@ static SENTINEL: &[Command] = &[
     )
     .run(sentinel::check_quorum),
     of_sentinel(
+        "sentinel|config",
+        -4,
+        "GET <pattern> ... | SET <name> <value> ...",
+        "Shows or changes settings of this sentinel.",
+    )
+    .run(global::config),
+    of_sentinel(
+        "sentinel|debug",
+        -2,
+        "[<name> <milliseconds> ...]",
+        "Shows or changes periods, until the next start.",
+    )
+    .run(global::debug),
+    // As Valkey 9: with the hand-over.
+    of_sentinel(
         "sentinel|failover",
-        3,
-        "<master-name>",
-        "Starts a failover without asking the other sentinels.",
+        -3,
+        "<master-name> [COORDINATED]",
+        "Starts a failover, or has the master hand over without loss.",
     )
     .run(sentinel::failover),
     of_sentinel("sentinel|flushconfig", 2, "", "Writes the state to disk.").run(sentinel::flush_config),
+    // Not in the reference.
+    of_sentinel(
+        "sentinel|forget",
+        5,
+        "<master-name> <ip> <port>",
+        "Forgets one replica or sentinel.",
+    )
+    .run(sentinel::forget),
     of_sentinel(
         "sentinel|get-master-addr-by-name",
         3,
@@ -501,6 +524,13 @@ static SENTINEL: &[Command] = &[
         "As GET-MASTER-ADDR-BY-NAME.",
     )
     .run(sentinel::primary_addr),
+    of_sentinel(
+        "sentinel|info-cache",
+        -3,
+        "<master-name> ...",
+        "Shows the last INFO of a master and its replicas.",
+    )
+    .run(global::info_cache),
     of_sentinel(
         "sentinel|is-master-down-by-addr",
         6,
@@ -569,6 +599,13 @@ static SENTINEL: &[Command] = &[
         "Changes options of a master.",
     )
     .run(sentinel::set),
+    of_sentinel(
+        "sentinel|simulate-failure",
+        -3,
+        "CRASH-AFTER-ELECTION|CRASH-AFTER-PROMOTION|HELP ...",
+        "Ends the process in the middle of a failover, for tests.",
+    )
+    .run(global::simulate_failure),
     of_sentinel("sentinel|slaves", 3, "<master-name>", "As REPLICAS.").run(sentinel::replicas),
     Command::new("sentinel|help", 2, READY, group("", HELP, "6.2.0")).run(sentinel::help),
 ];

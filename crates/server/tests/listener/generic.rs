@@ -1,5 +1,7 @@
 //! Commands that know nothing of groups: connection, authentication, clients, the catalogue.
 
+use bellwether_core::{Answer, Refusal, Request};
+
 use crate::support::{Setup, bulk};
 
 const HELLO_2: &str = "*12\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.6\r\n$5\r\nproto\r\n:2\r\n\
@@ -292,6 +294,36 @@ async fn scripts_that_wait_are_shown() {
             &format!("*1\r\n*10\r\n{argv}{fields}"),
         )
         .await;
+}
+
+#[tokio::test]
+async fn the_periods_of_scripts_can_be_set() {
+    let fixture = Setup {
+        answer: |request| match request {
+            Request::Debug { words } if words.iter().any(|word| word == "nope") => {
+                Answer::Refused(Refusal::UnknownDebugOption("nope".to_owned()))
+            }
+            _ => Answer::Ok,
+        },
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let mut client = fixture.client().await;
+    client
+        .check("sentinel debug Script-Max-Runtime 5 ping-period 1", "+OK\r\n")
+        .await;
+    let refused = "-ERR Unknown option or number of arguments for SENTINEL DEBUG 'nope'\r\n";
+    client
+        .check(
+            "sentinel debug script-retry-delay 6 nope 1 script-max-runtime 7",
+            refused,
+        )
+        .await;
+    let settings = fixture.scripts.settings();
+    assert_eq!(settings.max_runtime.as_millis(), 5);
+    // As in the core: what stands before the mistake is done, nothing behind it.
+    assert_eq!(settings.retry_delay.as_millis(), 6);
 }
 
 #[tokio::test]

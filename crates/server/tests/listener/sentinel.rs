@@ -154,8 +154,8 @@ async fn questions_about_groups_in_resp2() {
         .await;
     client
         .check(
-            "sentinel info-cache m",
-            "-ERR unknown subcommand 'info-cache'. Try SENTINEL HELP.\r\n",
+            "sentinel info-cash m",
+            "-ERR unknown subcommand 'info-cash'. Try SENTINEL HELP.\r\n",
         )
         .await;
 }

@@ -1,0 +1,179 @@
+//! The events of the same situations, on a fleet of the reference and on one of ours.
+//!
+//! Compared is which events come, and with what words: addresses, ids and epochs are replaced by what they stand for.
+//! When they come is the business of other tests.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use bellwether_tests::{Event, Fleet, GROUP, Kind, Options, wait_for};
+
+use crate::allowed::{self, Allowed, Difference, NOTHING};
+
+/// Covers a failover of the reference with all its waits, and the repair of the old primary.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A situation: what is done until it has settled, and an event that comes too.
+struct Situation {
+    name: &'static str,
+    act: fn(&mut Fleet) -> Result<()>,
+    last: &'static str,
+}
+
+const SITUATIONS: &[Situation] = &[
+    Situation {
+        name: "options set",
+        act: |fleet| {
+            let ask = |words: &[&str]| fleet.coordinators[0].ask::<()>(words);
+            ask(&["SENTINEL", "SET", GROUP, "quorum", "2", "parallel-syncs", "2"])?;
+            ask(&["SENTINEL", "SET", GROUP, "quorum", "1", "auth-user", "default"])?;
+            ask(&["SENTINEL", "SET", GROUP, "auth-user", ""])?;
+            ask(&["SENTINEL", "SET", GROUP, "down-after-milliseconds", "1500"])?;
+            ask(&["SENTINEL", "SET", GROUP, "failover-timeout", "6000"])
+        },
+        last: "+set failover-timeout",
+    },
+    Situation {
+        name: "group added and removed",
+        act: |fleet| {
+            let port = fleet.servers[0].port().to_string();
+            let ask = |words: &[&str]| fleet.coordinators[0].ask::<()>(words);
+            ask(&["SENTINEL", "MONITOR", "other", "127.0.0.1", &port, "3"])?;
+            let replicas = |words: &[&str]| fleet.coordinators[0].ask::<Vec<redis::Value>>(words);
+            wait_for("the replicas of the other group", LIMIT, || {
+                let count = replicas(&["SENTINEL", "REPLICAS", "other"])?.len();
+                ensure!(count == 2, "{count} replicas");
+                Ok(())
+            })?;
+            ask(&["SENTINEL", "REMOVE", "other"])
+        },
+        last: "-monitor",
+    },
+    Situation {
+        name: "group reset",
+        act: |fleet| {
+            fleet.coordinators[0].ask::<i64>(&["SENTINEL", "RESET", "*"])?;
+            fleet.wait_stable().map(|_| ())
+        },
+        last: "+slave",
+    },
+    Situation {
+        name: "failover by order",
+        act: |fleet| {
+            let primary = fleet.wait_stable()?;
+            fleet.coordinators[0].ask::<()>(&["SENTINEL", "FAILOVER", GROUP])?;
+            fleet.wait_moved_from(primary)?;
+            // The old primary follows, and is seen to.
+            fleet.wait_stable().map(|_| ())
+        },
+        last: "+failover-end",
+    },
+    Situation {
+        name: "primary killed",
+        act: |fleet| {
+            let primary = fleet.wait_stable()?;
+            fleet.servers[primary].kill()?;
+            fleet.wait_moved_from(primary).map(|_| ())
+        },
+        last: "+sdown slave",
+    },
+];
+
+#[test]
+fn the_same_events_come_with_the_same_words() -> Result<()> {
+    let mut allowed = Allowed::read()?;
+    allowed.keep(allowed::Entry::is_about_events);
+    let mut fleets = [start(Kind::RedisSentinel)?, start(Kind::Bellwether)?];
+    let mut differences = Vec::new();
+    let mut seen = BTreeSet::new();
+    for situation in SITUATIONS {
+        let [theirs, ours] = &mut fleets;
+        let theirs = happen(theirs, situation)?;
+        let ours = happen(ours, situation)?;
+        seen.extend(theirs.iter().cloned());
+        let (theirs, ours) = allowed::unmatched(theirs.into_iter().collect(), ours.into_iter().collect());
+        let difference = |reference, here| Difference {
+            case: situation.name.to_owned(),
+            form: None,
+            reference,
+            here,
+        };
+        differences.extend(
+            theirs
+                .into_iter()
+                .map(|event| difference(event, NOTHING.to_owned())),
+        );
+        differences.extend(
+            ours.into_iter()
+                .map(|event| difference(NOTHING.to_owned(), event)),
+        );
+    }
+    let report = allowed.judge(&differences);
+    println!(
+        "{} situations, {} forms of events compared",
+        SITUATIONS.len(),
+        seen.len()
+    );
+    println!("{report}");
+    report.into_result()?;
+    let [theirs, ours] = fleets;
+    theirs.finish()?;
+    ours.finish()
+}
+
+fn start(kind: Kind) -> Result<Fleet> {
+    Fleet::start(Options {
+        coordinators: 1,
+        quorum: 1,
+        // The same for both, as the periods are part of what is compared.
+        down_after_ms: 1500,
+        ..Options::of(kind)
+    })
+}
+
+/// Does it, and gives the forms of the events that came.
+fn happen(fleet: &mut Fleet, situation: &Situation) -> Result<BTreeSet<String>> {
+    let start = Instant::now();
+    (situation.act)(fleet)?;
+    fleet.journal.wait(situation.name, start, LIMIT, |event| {
+        let words: Vec<&str> = situation.last.split(' ').collect();
+        let is_last = words.first() == Some(&event.name.as_str())
+            && words.iter().skip(1).all(|word| event.payload.contains(word));
+        is_last.then_some(())
+    })?;
+    let epoch = fleet.coordinators[0].primary()?.get("config-epoch").cloned();
+    let ports: Vec<String> = fleet
+        .servers
+        .iter()
+        .map(|server| server.port().to_string())
+        .collect();
+    let id = fleet.coordinators[0].id().to_owned();
+    let events = fleet.journal.since(start);
+    Ok(events
+        .iter()
+        .map(|event| form(event, &ports, &id, epoch.as_deref()))
+        .collect())
+}
+
+/// An event with what depends on the run replaced.
+fn form(event: &Event, ports: &[String], id: &str, epoch: Option<&str>) -> String {
+    let mut is_number_epoch = matches!(event.name.as_str(), "+new-epoch" | "+vote-for-leader");
+    let mut words = vec![event.name.clone()];
+    for word in event.payload.split(' ') {
+        let is_addr = word
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| ports.iter().any(|known| known == port));
+        words.push(match word {
+            _ if ports.iter().any(|port| port == word) => "<port>".to_owned(),
+            _ if is_addr => "<addr>".to_owned(),
+            _ if word == id => "<id>".to_owned(),
+            _ if is_number_epoch && (epoch == Some(word) || word.parse::<u64>().is_ok()) => {
+                is_number_epoch = false;
+                "<epoch>".to_owned()
+            }
+            _ => word.to_owned(),
+        });
+    }
+    words.join(" ")
+}
