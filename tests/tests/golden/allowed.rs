@@ -154,6 +154,11 @@ impl Allowed {
         self.0.retain(keep);
     }
 
+    /// Whether a difference is meant.
+    pub(crate) fn covers(&self, difference: &Difference) -> bool {
+        self.0.iter().any(|entry| entry.covers(difference))
+    }
+
     /// Which differences are meant, which are not, and which entries nothing needed.
     pub(crate) fn judge(&self, differences: &[Difference]) -> Report {
         let mut report = Report::default();
