@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let out = Output::new();
-    let parsed = texts::parse(&args.file, Vec::new())?;
+    let parsed = texts::parse(&args.file, Vec::new())?.with_scripts_judged();
     let diagnostics = parsed.diagnostics();
     for diagnostic in diagnostics {
         out.line(parsed.explain(diagnostic, out))?;

@@ -86,6 +86,7 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
 fn configure(file: &Path, args: &ServerArgs, overrides: &[Source]) -> anyhow::Result<Option<Config>> {
     let parsed = texts::parse(file, overrides.to_vec())
         .map_err(|error| hint_at_commands(error, args.file.as_deref()))?;
+    let parsed = parsed.with_scripts_judged();
     if parsed.result.is_err() {
         let out = Output::plain();
         for diagnostic in parsed.diagnostics() {

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use bellwether_conf::{Config, Diagnostic, Severity, Source};
+use rustix::fs::{Access, access};
 
 use crate::output::{Output, Style};
 
@@ -104,6 +105,19 @@ fn find(pattern: &str) -> anyhow::Result<Vec<Source>> {
 }
 
 impl Parsed {
+    /// The same, refused if a script that it names cannot be run here.
+    pub(crate) fn with_scripts_judged(mut self) -> Self {
+        let (Ok(config), Some(main)) = (&self.result, self.texts.first()) else {
+            return self;
+        };
+        let mut problems = bellwether_conf::judge_scripts(config, main, &mut is_executable);
+        if !problems.is_empty() {
+            problems.extend(config.warnings.iter().cloned());
+            self.result = Err(problems);
+        }
+        self
+    }
+
     /// The text that it begins in.
     pub(crate) fn main(&self) -> Option<&Source> {
         self.texts.first()
@@ -176,6 +190,11 @@ impl Parsed {
     }
 }
 
+/// As Sentinel asks: whether this process may run it.
+fn is_executable(path: &Path) -> bool {
+    access(path, Access::EXEC_OK).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +233,25 @@ mod tests {
             text.contains("auth-pass nobody") && !text.contains("secret"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn scripts_must_be_there() {
+        let named = |script: &str| {
+            let text = format!("sentinel monitor m 127.0.0.1 1 1\nsentinel notification-script m {script}\n");
+            let (_dir, parsed) = parsed(&text);
+            let problems = parsed.with_scripts_judged();
+            problems
+                .diagnostics()
+                .iter()
+                .map(|d| d.message.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(named("/bin/sh"), [""; 0]);
+        let refusal = "Notification script seems non existing or non executable.";
+        assert_eq!(named("/no/such/script"), [refusal]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(named(&file.path().display().to_string()), [refusal]);
     }
 
     #[test]

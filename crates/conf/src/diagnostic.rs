@@ -120,8 +120,13 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, statement: &Statement, fault: Fault) {
+        self.push(Self::diagnostic(severity, statement, fault));
+    }
+
+    /// A fault with the place of its statement; it is not kept.
+    pub(crate) fn diagnostic(severity: Severity, statement: &Statement, fault: Fault) -> Diagnostic {
         let (line, column) = statement.place(fault.word);
-        self.push(Diagnostic {
+        Diagnostic {
             severity,
             file: statement.file.to_string(),
             line,
@@ -129,7 +134,7 @@ impl Problems {
             directive: statement.shown(),
             message: fault.message,
             hint: fault.hint,
-        });
+        }
     }
 
     /// Keeps a problem, or only counts it if there are too many of its kind already.

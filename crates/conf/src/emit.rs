@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bellwether_core::{
-    Addr, DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, GroupName, GroupRecord, Host,
-    Registry,
+    Addr, DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, Globals, GroupName,
+    GroupRecord, Host, Registry,
 };
 
 use crate::lex::quote;
 use crate::options::SentinelOptions;
 use crate::secrets::SecretFiles;
+use crate::sentinel::{REBOOT_PERIOD, VALKEY_REBOOT_PERIOD};
 use crate::value::{MAX_COUNT, MAX_TIME_MS};
 
 /// Which line of a file a directive belongs to.
@@ -20,7 +21,7 @@ pub(crate) struct Key {
     pub(crate) name: String,
     /// The group; empty if it concerns the process.
     pub(crate) group: String,
-    /// The replica's address or the sentinel's id, where a group has several lines of one name.
+    /// The replica's address, the sentinel's id or the renamed command, where a group has several lines of one name.
     pub(crate) member: String,
 }
 
@@ -30,11 +31,13 @@ impl Key {
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
         let name = match word(0).to_ascii_lowercase() {
             old if old == "known-slave" => "known-replica".to_owned(),
+            other if other == VALKEY_REBOOT_PERIOD => REBOOT_PERIOD.to_owned(),
             name => name,
         };
         let member = match name.as_str() {
             "known-replica" => format!("{} {}", word(2), word(3)).to_ascii_lowercase(),
             "known-sentinel" => word(4).to_owned(),
+            "rename-command" => word(2).to_ascii_uppercase(),
             _ => String::new(),
         };
         let group = if is_group {
@@ -47,7 +50,7 @@ impl Key {
 }
 
 /// One directive to write.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Directive {
     /// Which line it belongs to.
     pub(crate) key: Key,
@@ -58,6 +61,20 @@ pub(crate) struct Directive {
 }
 
 impl Directive {
+    /// The same by another name.
+    pub(crate) fn spelled(&self, name: &str) -> Self {
+        let mut other = self.clone();
+        if let Some(word) = other.words.first_mut() {
+            name.clone_into(word);
+        }
+        other
+    }
+
+    /// Whether the word at `index` is the name of a command, whose case does not count.
+    pub(crate) fn is_command(&self, index: usize) -> bool {
+        index == 2 && self.key.name == "rename-command"
+    }
+
     /// The directive as a line, quoted where needed.
     pub(crate) fn line(&self) -> String {
         let mut line = "sentinel".to_owned();
@@ -109,6 +126,11 @@ pub(crate) fn directives(
     emitter.push(announce, &["announce-hostnames", flag(announce)]);
     groups(&mut emitter, registry, secret_files);
     emitter.required(&["current-epoch", &registry.current_epoch.to_string()]);
+    addresses_and_login(&mut emitter, globals, secret_files);
+    emitter.directives
+}
+
+fn addresses_and_login(emitter: &mut Emitter, globals: &Globals, secret_files: &SecretFiles) {
     if let Some(ip) = &globals.announce_ip {
         emitter.required(&["announce-ip", ip]);
     }
@@ -122,15 +144,18 @@ pub(crate) fn directives(
     {
         emitter.required(&["sentinel-pass", password.expose()]);
     }
-    emitter.directives
 }
 
 /// The registry alone.
 pub(crate) fn state(registry: &Registry, secret_files: &SecretFiles) -> Vec<Directive> {
     let mut emitter = Emitter::default();
+    let globals = &registry.globals;
     emitter.required(&["myid", registry.my_id.as_str()]);
+    emitter.push(globals.resolve_hostnames, &["resolve-hostnames", "yes"]);
+    emitter.push(globals.announce_hostnames, &["announce-hostnames", "yes"]);
     groups(&mut emitter, registry, secret_files);
     emitter.required(&["current-epoch", &registry.current_epoch.to_string()]);
+    addresses_and_login(&mut emitter, globals, secret_files);
     emitter.directives.retain(|directive| directive.is_required);
     emitter.directives
 }
@@ -166,12 +191,23 @@ fn group(emitter: &mut Emitter, name: &GroupName, record: &GroupRecord, with_pas
             &options.parallel_syncs.clamp(1, MAX_COUNT).to_string(),
         ],
     );
+    for (directive, script) in [
+        ("notification-script", &options.notification_script),
+        ("client-reconfig-script", &options.client_reconfig_script),
+    ] {
+        if let Some(path) = script.as_deref().filter(|path| !path.is_empty()) {
+            emitter.required(&[directive, name, path]);
+        }
+    }
     let password = options.auth_pass.as_ref().map(|password| password.expose());
     if let Some(password) = password.filter(|password| with_password && !password.is_empty()) {
         emitter.required(&["auth-pass", name, password]);
     }
     if let Some(user) = options.auth_user.as_deref().filter(|user| !user.is_empty()) {
         emitter.required(&["auth-user", name, user]);
+    }
+    if !options.reboot_down_after.is_zero() {
+        emitter.required(&[REBOOT_PERIOD, name, &millis(options.reboot_down_after)]);
     }
     emitter.required(&["config-epoch", name, &record.config_epoch.to_string()]);
     emitter.required(&["leader-epoch", name, &record.vote.epoch.to_string()]);
@@ -186,6 +222,9 @@ fn group(emitter: &mut Emitter, name: &GroupName, record: &GroupRecord, with_pas
     for (id, addr) in &record.sentinels {
         let (host, port) = host_and_port(addr);
         emitter.required(&["known-sentinel", name, &host, &port, id.as_str()]);
+    }
+    for (command, renamed) in &options.renamed_commands {
+        emitter.required(&["rename-command", name, command, renamed]);
     }
 }
 

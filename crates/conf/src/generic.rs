@@ -8,7 +8,7 @@ use bellwether_core::{Host, LogLevel, Secret};
 
 use crate::diagnostic::{Fault, Problems};
 use crate::lex::Word;
-use crate::options::{Bind, DaemonOptions, LogFormat, UserLine};
+use crate::options::{Bind, DaemonOptions, LogFormat, SentinelOptions, UserLine};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::{secrets, tls, value};
@@ -18,6 +18,9 @@ const MAX_BIND: usize = 16;
 
 /// The largest value of the reference's signed 32-bit options.
 const INT_MAX: u32 = i32::MAX as u32;
+
+/// The longest time after which something is forgotten. Who wants more wants never.
+const MAX_FORGET_MS: u64 = 10 * 365 * 24 * 3_600_000;
 
 /// What became of a statement.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +72,26 @@ pub(crate) const OWN: &[(&str, Run)] = &[
     ("log-format", |o, s| set(&mut o.log_format, log_format(s))),
     ("state-dir", |o, s| set(&mut o.state_dir, state_dir(s))),
 ];
+
+type RunForPeers = fn(&mut SentinelOptions, &Statement) -> Result<(), Fault>;
+
+/// Those of our own directives that concern the behaviour towards others.
+pub(crate) const OWN_FOR_PEERS: &[(&str, RunForPeers)] = &[
+    ("forget-sentinels-after", |o, s| {
+        set(&mut o.forget_sentinels_after, forget_after(s))
+    }),
+    ("forget-replicas-after", |o, s| {
+        set(&mut o.forget_replicas_after, forget_after(s))
+    }),
+];
+
+/// The names of all our own directives.
+pub(crate) fn own_names() -> impl Iterator<Item = &'static str> {
+    let own = OWN.iter().map(|(name, _)| *name);
+    let for_peers = OWN_FOR_PEERS.iter().map(|(name, _)| *name);
+    let files = secrets::DIRECTIVES.iter().map(|(name, _)| *name);
+    own.chain(for_peers).chain(files)
+}
 
 /// Directives of the reference that a coordinator could honour, or that mean nothing to it.
 const IDLE: &[&str] = &[
@@ -177,14 +200,18 @@ const IDLE_FAMILIES: &[&str] = &[
 const IDLE_QUIET: &[&str] = &["latency-tracking-info-percentiles"];
 
 /// Carries out one statement.
-pub(crate) fn run(options: &mut DaemonOptions, statement: &Statement) -> Result<Effect, Fault> {
+pub(crate) fn run(
+    options: &mut DaemonOptions,
+    for_peers: &mut SentinelOptions,
+    statement: &Statement,
+) -> Result<Effect, Fault> {
     let name = statement.text(0).to_ascii_lowercase();
     let honoured = || HONOURED.iter().chain(tls::HONOURED);
     if let Some((_, run)) = honoured().find(|(known, _)| *known == name) {
         return run(options, statement).map(|()| Effect::Taken);
     }
     match name.as_str() {
-        "bellwether" => return own(options, statement).map(|()| Effect::Taken),
+        "bellwether" => return own(options, for_peers, statement).map(|()| Effect::Taken),
         "user" => return user(options, statement).map(|()| Effect::User),
         "rename-command" => {
             let message =
@@ -228,18 +255,23 @@ pub(crate) fn judge_users(options: &DaemonOptions, last: Option<&Statement>, pro
     }
 }
 
-fn own(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> {
+fn own(
+    options: &mut DaemonOptions,
+    for_peers: &mut SentinelOptions,
+    statement: &Statement,
+) -> Result<(), Fault> {
     let name = statement.text(1).to_ascii_lowercase();
     if secrets::is_secret_file(statement) {
         return secrets::check_shape(statement);
     }
-    let files = secrets::DIRECTIVES.iter().map(|(known, _)| *known);
-    let known = || OWN.iter().map(|(known, _)| *known).chain(files.clone());
+    if let Some((_, run)) = OWN_FOR_PEERS.iter().find(|(known, _)| *known == name) {
+        return run(for_peers, statement);
+    }
     match OWN.iter().find(|(known, _)| *known == name) {
         Some((_, run)) => run(options, statement),
         None => {
-            let names: Vec<&str> = known().collect();
-            let hint = did_you_mean(&name, known())
+            let names: Vec<&str> = own_names().collect();
+            let hint = did_you_mean(&name, own_names())
                 .unwrap_or_else(|| format!("known are: bellwether {}", names.join(", bellwether ")));
             Err(Fault::new(1, "Bad directive or wrong number of arguments").hint(hint))
         }
@@ -256,9 +288,7 @@ fn unknown(name: &str) -> Fault {
     // A frequent slip is to leave out the word in front.
     let hint = if crate::sentinel::is_directive(name) {
         Some(format!("did you mean 'sentinel {name} …'?"))
-    } else if OWN.iter().any(|(own, _)| *own == name)
-        || secrets::DIRECTIVES.iter().any(|(own, _)| *own == name)
-    {
+    } else if own_names().any(|own| own == name) {
         Some(format!("did you mean 'bellwether {name} …'?"))
     } else {
         did_you_mean(name, known)
@@ -318,8 +348,12 @@ pub(crate) fn path(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
 
 fn bind(statement: &Statement) -> Result<Vec<Bind>, Fault> {
     let arguments = statement.args(1);
-    if arguments.is_empty() || arguments.len() > MAX_BIND {
+    if arguments.is_empty() {
         return Err(wrong_count().hint(format!("1 to {MAX_BIND} addresses")));
+    }
+    if arguments.len() > MAX_BIND {
+        let fault = Fault::new(MAX_BIND + 1, "Too many bind addresses specified.");
+        return Err(fault.hint(format!("at most {MAX_BIND}")));
     }
     // As Redis since 7.0: `bind ""` listens nowhere.
     if arguments.len() == 1 && statement.text(1).is_empty() {
@@ -418,4 +452,19 @@ fn http_bind(statement: &Statement) -> Result<Option<SocketAddr>, Fault> {
 
 fn state_dir(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
     Ok(single(statement, 2)?.map(PathBuf::from))
+}
+
+/// Seconds, or a number with a unit; 0 is never.
+fn forget_after(statement: &Statement) -> Result<Option<Duration>, Fault> {
+    single(statement, 2)?;
+    let text = statement.text(2);
+    let refuse =
+        |message| Fault::new(2, message).hint("write for example 7d, 12h, 30m, or a number of seconds");
+    let millis = value::millis_with_unit(text, 1000)
+        .and_then(|millis| u64::try_from(millis).ok())
+        .ok_or_else(|| refuse(format!("'{text}' is not a time")))?;
+    if millis > MAX_FORGET_MS {
+        return Err(refuse("the time is longer than ten years".to_owned()));
+    }
+    Ok(Some(Duration::from_millis(millis)).filter(|time| !time.is_zero()))
 }

@@ -20,6 +20,7 @@ mod lex;
 mod options;
 mod parse;
 mod rewrite;
+mod script;
 mod secrets;
 mod sentinel;
 mod source;
@@ -36,6 +37,7 @@ pub use lex::quote;
 pub use options::{Bind, Config, DaemonOptions, LogFormat, SentinelOptions, UserLine};
 pub use parse::{Loader, parse};
 pub use rewrite::rewrite;
+pub use script::judge_scripts;
 pub use secrets::SecretFiles;
 pub use source::Source;
 pub use state::{STATE_FILE, StateError, apply_state, render_state};
@@ -47,9 +49,7 @@ pub use yaml::{is_yaml, parse_auto, parse_yaml};
 pub fn directives() -> impl Iterator<Item = String> {
     let generic = generic::HONOURED.iter().chain(tls::HONOURED);
     let generic = generic.map(|(name, _)| (*name).to_owned());
-    let own = generic::OWN.iter().map(|(name, _)| *name);
-    let own = own.chain(secrets::DIRECTIVES.iter().map(|(name, _)| *name));
-    let own = own.map(|name| format!("bellwether {name}"));
+    let own = generic::own_names().map(|name| format!("bellwether {name}"));
     let sentinel = sentinel::DIRECTIVES
         .iter()
         .map(|d| format!("sentinel {}", d.name));

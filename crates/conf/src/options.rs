@@ -8,6 +8,7 @@ use std::time::Duration;
 use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Registry, Secret, SentinelId};
 
 use crate::diagnostic::Diagnostic;
+use crate::script::ScriptLine;
 use crate::secrets::SecretFiles;
 use crate::tls::TlsOptions;
 
@@ -30,6 +31,12 @@ pub struct Config {
     pub warnings: Vec<Diagnostic>,
     /// Which options of each group the configuration names; see [`apply_state`](crate::apply_state).
     pub(crate) named: BTreeMap<GroupName, NamedOptions>,
+    /// The same for what concerns the process.
+    pub(crate) named_globals: NamedGlobals,
+    /// The scripts that are named, in their order; see [`judge_scripts`](crate::judge_scripts).
+    pub(crate) scripts: Vec<ScriptLine>,
+    /// What the main text alone says about the log level.
+    pub(crate) main_log_level: LogLevel,
 }
 
 impl Config {
@@ -255,4 +262,19 @@ pub(crate) struct NamedOptions {
     pub(crate) parallel_syncs: bool,
     pub(crate) auth_user: bool,
     pub(crate) auth_pass: bool,
+    pub(crate) notification_script: bool,
+    pub(crate) client_reconfig_script: bool,
+    pub(crate) reboot_down_after: bool,
+}
+
+/// Which settings of the process that can be changed while it runs a configuration names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedGlobals {
+    pub(crate) announce_ip: bool,
+    pub(crate) announce_port: bool,
+    pub(crate) resolve_hostnames: bool,
+    pub(crate) announce_hostnames: bool,
+    pub(crate) sentinel_user: bool,
+    pub(crate) sentinel_pass: bool,
+    pub(crate) log_level: bool,
 }

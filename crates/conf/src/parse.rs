@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use bellwether_core::LogLevel;
+
 use crate::diagnostic::{Diagnostic, Fault, Problems, Severity};
 use crate::generic::{self, Effect};
 use crate::lex::{self, LexErrorKind};
-use crate::options::{Config, DaemonOptions};
+use crate::options::{Config, DaemonOptions, SentinelOptions};
 use crate::secrets;
 use crate::sentinel::Executor;
 use crate::source::{Source, Statement};
@@ -49,6 +51,9 @@ pub fn parse(main: &Source, overrides: &[Source], load: &mut Loader<'_>) -> Resu
 pub(crate) struct Walk<'a, 'l> {
     load: &'a mut Loader<'l>,
     daemon: DaemonOptions,
+    sentinel: SentinelOptions,
+    names_log_level: bool,
+    main_log_level: LogLevel,
     queue: Vec<Statement>,
     /// The last `user` line: users can be judged only when everything is read.
     last_user: Option<Statement>,
@@ -66,6 +71,9 @@ impl<'a, 'l> Walk<'a, 'l> {
         Self {
             load,
             daemon: DaemonOptions::default(),
+            sentinel: SentinelOptions::default(),
+            names_log_level: false,
+            main_log_level: LogLevel::default(),
             queue: Vec::new(),
             last_user: None,
             secret_files: Vec::new(),
@@ -165,12 +173,20 @@ impl<'a, 'l> Walk<'a, 'l> {
             "sentinel" => self.queue.push(statement),
             "include" => self.include(&statement, depth),
             _ if secrets::is_secret_file(&statement) => self.secret_files.push(statement),
-            _ => match generic::run(&mut self.daemon, &statement) {
+            _ => match generic::run(&mut self.daemon, &mut self.sentinel, &statement) {
+                Ok(Effect::Taken) if name == "loglevel" => self.note_log_level(&statement),
                 Ok(Effect::Taken) => {}
                 Ok(Effect::User) => self.last_user = Some(statement),
                 Ok(Effect::None(message)) => self.problems.warning(&statement, Fault::new(0, message)),
                 Err(fault) => self.problems.error(&statement, fault),
             },
+        }
+    }
+
+    fn note_log_level(&mut self, statement: &Statement) {
+        self.names_log_level = true;
+        if statement.source == Statement::MAIN {
+            self.main_log_level = self.daemon.loglevel;
         }
     }
 
@@ -215,11 +231,13 @@ impl<'a, 'l> Walk<'a, 'l> {
     /// Carries out the gathered sentinel directives.
     pub(crate) fn finish(mut self) -> Result<Config, Vec<Diagnostic>> {
         generic::judge_users(&self.daemon, self.last_user.as_ref(), &mut self.problems);
-        let mut executor = Executor::new(self.daemon, self.problems, self.names);
+        let mut executor = Executor::new(self.daemon, self.sentinel, self.problems, self.names);
         executor.run(&self.queue);
         let (mut config, mut problems) = executor.finish();
         secrets::run(&mut config, &self.secret_files, &mut problems);
         config.warnings = problems.finish(&self.files)?;
+        config.named_globals.log_level = self.names_log_level;
+        config.main_log_level = self.main_log_level;
         Ok(config)
     }
 

@@ -1,18 +1,19 @@
 //! Puts the durable state back into a `sentinel.conf` and keeps everything else as it is.
 //!
-//! Only `sentinel …` lines change, and `user` lines of users that were changed while the daemon ran. Unlike Sentinel, which adds `protected-mode`, `port`, `user`, `dir` and
-//! `latency-tracking-info-percentiles` lines that nobody asked for, generic directives stay exactly as they are in
+//! Only `sentinel …` lines change, `user` lines of users that were changed while the daemon ran, and `loglevel` if it
+//! was. Unlike Sentinel, which adds `protected-mode`, `port`, `user`, `dir` and `latency-tracking-info-percentiles` lines that nobody asked for, generic directives stay exactly as they are in
 //! the file, and so do blank lines and the spelling of a line whose meaning has not changed: the file belongs to the
 //! person who wrote it. Redis and Valkey Sentinel load the result.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bellwether_core::Registry;
+use bellwether_core::{LogLevel, Registry};
 
 use crate::emit::{self, Directive, Key};
 use crate::lex::{self, Word};
-use crate::options::{Config, DaemonOptions, UserLine};
+use crate::options::{Config, DaemonOptions, SentinelOptions, UserLine};
+use crate::sentinel::VALKEY_REBOOT_PERIOD;
 use crate::source::Statement;
 use crate::{generic, secrets, sentinel};
 
@@ -37,10 +38,14 @@ pub fn rewrite(current_text: &str, config: &Config, registry: &Registry) -> Stri
     let mut lines: Vec<Line<'_>> = current_text
         .split('\n')
         .zip(1..)
-        .map(|(text, number)| Line::read(text, number, &|group| names.contains(group)))
+        .map(|(text, number)| Line {
+            text,
+            role: role(text, number, &|group| names.contains(group)),
+        })
         .collect();
     let directives = emit::directives(&config.sentinel, registry, &config.secret_files);
     let mut added = place_users(&mut lines, &config.daemon.users);
+    added.extend(place_log_level(&mut lines, config, registry.globals.log_level));
     let new = place(&mut lines, &directives);
     added.extend(new.iter().map(|directive| directive.line()));
     render(&lines, &added)
@@ -56,24 +61,17 @@ enum Role {
     Ours { key: Key, words: Vec<Word> },
     /// It is about the ACL user of this name.
     User(String),
+    /// It gives the log level.
+    Level(LogLevel),
     /// It is taken by a directive, with this text; `None` if it says so already.
     Taken(Option<String>),
-    /// It is about a group that is gone.
+    /// It is about a user or a group that is gone, or a user that has a line already.
     Gone,
 }
 
 struct Line<'a> {
     text: &'a str,
     role: Role,
-}
-
-impl<'a> Line<'a> {
-    fn read(text: &'a str, number: usize, is_monitored: &dyn Fn(&str) -> bool) -> Self {
-        Self {
-            text,
-            role: role(text, number, is_monitored),
-        }
-    }
 }
 
 fn role(text: &str, number: usize, is_monitored: &dyn Fn(&str) -> bool) -> Role {
@@ -88,7 +86,7 @@ fn role(text: &str, number: usize, is_monitored: &dyn Fn(&str) -> bool) -> Role 
         return Role::User(word(1).to_owned());
     }
     if !word(0).eq_ignore_ascii_case("sentinel") {
-        return generic_role(text, number, &words, is_monitored);
+        return generic_role(text, number, words, is_monitored);
     }
     if words.len() == 1 {
         return Role::Kept;
@@ -97,13 +95,6 @@ fn role(text: &str, number: usize, is_monitored: &dyn Fn(&str) -> bool) -> Role 
         return Role::Misfit;
     };
     let is_group = directive.stage != sentinel::Stage::Process;
-    if !directive.is_emitted {
-        return match is_monitored(word(2)) {
-            true if words.len() == directive.count + 2 => Role::Kept,
-            true => Role::Misfit,
-            false => Role::Gone,
-        };
-    }
     let behind: Vec<&str> = words.iter().skip(1).map(|word| word.text.as_str()).collect();
     Role::Ours {
         key: Key::of(&behind, is_group),
@@ -111,24 +102,51 @@ fn role(text: &str, number: usize, is_monitored: &dyn Fn(&str) -> bool) -> Role 
     }
 }
 
-/// What becomes of a line without the word `sentinel`.
-fn generic_role(text: &str, number: usize, words: &[Word], is_monitored: &dyn Fn(&str) -> bool) -> Role {
+/// What becomes of a line without the word `sentinel`. It stays if it does not stand in the way of the next start.
+fn generic_role(text: &str, number: usize, words: Vec<Word>, is_monitored: &dyn Fn(&str) -> bool) -> Role {
     let statement = Statement {
         file: "".into(),
         source: Statement::MAIN,
         line: number,
-        words: words.to_vec(),
+        words,
         raw: text.to_owned(),
     };
     if secrets::group_of(&statement).is_some_and(|group| !is_monitored(group)) {
         return Role::Gone;
     }
-    // What could not be loaded would stand in the way of the next start.
-    let is_include = statement.text(0).eq_ignore_ascii_case("include");
-    if is_include || generic::run(&mut DaemonOptions::default(), &statement).is_ok() {
-        Role::Kept
-    } else {
-        Role::Misfit
+    let name = statement.text(0);
+    if name.eq_ignore_ascii_case("include") {
+        return Role::Kept;
+    }
+    let mut daemon = DaemonOptions::default();
+    match generic::run(&mut daemon, &mut SentinelOptions::default(), &statement) {
+        Ok(_) if name.eq_ignore_ascii_case("loglevel") => Role::Level(daemon.loglevel),
+        Ok(_) => Role::Kept,
+        Err(_) => Role::Misfit,
+    }
+}
+
+/// Gives the log level its line, which is the last one of those there are; returns the line if there is none.
+///
+/// A level that holds since the start may come from the command line or an included file. Then the file goes on saying
+/// what it said.
+fn place_log_level(lines: &mut [Line<'_>], config: &Config, level: LogLevel) -> Option<String> {
+    let last = lines.iter_mut().rev().find_map(|line| match line.role {
+        Role::Level(said) => Some((line, said)),
+        _ => None,
+    });
+    let said = last.as_ref().map_or_else(LogLevel::default, |(_, said)| *said);
+    let is_as_loaded = level == config.daemon.loglevel && said == config.main_log_level;
+    if said == level || is_as_loaded {
+        return None;
+    }
+    let text = format!("loglevel {}", level.name());
+    match last {
+        Some((line, _)) => {
+            line.role = Role::Taken(Some(text));
+            None
+        }
+        None => Some(text),
     }
 }
 
@@ -215,12 +233,17 @@ fn take(lines: &mut [Line<'_>], index: usize, directive: &Directive) {
         return;
     };
     let behind = words.iter().skip(1).map(|word| word.text.as_str());
-    let is_same = words.len() == directive.words.len() + 1
-        && behind
-            .zip(&directive.words)
-            .enumerate()
-            .all(|(index, (old, new))| old == new || (index == 0 && old.eq_ignore_ascii_case(new)));
-    line.role = Role::Taken((!is_same).then(|| directive.line()));
+    // Of two names for one thing, the one that the file uses stays.
+    let spelled = words
+        .get(1)
+        .filter(|word| word.text.eq_ignore_ascii_case(VALKEY_REBOOT_PERIOD))
+        .map_or_else(|| directive.clone(), |_| directive.spelled(VALKEY_REBOOT_PERIOD));
+    let is_same = words.len() == spelled.words.len() + 1
+        && behind.zip(&spelled.words).enumerate().all(|(index, (old, new))| {
+            let has_case = index != 0 && !spelled.is_command(index);
+            old == new || (!has_case && old.eq_ignore_ascii_case(new))
+        });
+    line.role = Role::Taken((!is_same).then(|| spelled.line()));
 }
 
 fn render(lines: &[Line<'_>], added: &[String]) -> String {
@@ -238,7 +261,7 @@ fn render(lines: &[Line<'_>], added: &[String]) -> String {
                 swallow_blank = last_is_blank;
                 continue;
             }
-            Role::Kept | Role::Taken(None) => {
+            Role::Kept | Role::Level(_) | Role::Taken(None) => {
                 if is_blank && swallow_blank && !is_last {
                     continue;
                 }

@@ -10,14 +10,26 @@ use bellwether_core::{
     Secret, SentinelId,
 };
 
-use crate::diagnostic::{Fault, Problems};
-use crate::options::{Config, DaemonOptions};
+use crate::diagnostic::{Fault, Problems, Severity};
+use crate::options::{Config, DaemonOptions, NamedOptions, SentinelOptions};
+use crate::script::ScriptLine;
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::value::{self, Names};
 
+/// How many commands of a group may be renamed: many times those that a sentinel sends.
+const MAX_RENAMED: usize = 256;
+
 /// The length that the reference demands of our own id.
 const MY_ID_LEN: usize = 40;
+
+const NOTIFICATION_SCRIPT: &str = "notification-script";
+const CLIENT_RECONFIG_SCRIPT: &str = "client-reconfig-script";
+
+/// How Redis spells it.
+pub(crate) const REBOOT_PERIOD: &str = "master-reboot-down-after-period";
+/// How Valkey spells the same since 8.0.
+pub(crate) const VALKEY_REBOOT_PERIOD: &str = "primary-reboot-down-after-period";
 
 /// When a directive is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,123 +54,134 @@ pub(crate) struct Directive {
     pub(crate) count: usize,
     /// When it is carried out.
     pub(crate) stage: Stage,
-    /// Whether a rewritten file has it from the durable state. Other lines stay as they are.
-    pub(crate) is_emitted: bool,
     run: Run,
 }
 
-const fn emitted(name: &'static str, usage: &'static str, count: usize, stage: Stage, run: Run) -> Directive {
+const fn directive(
+    name: &'static str,
+    usage: &'static str,
+    count: usize,
+    stage: Stage,
+    run: Run,
+) -> Directive {
     Directive {
         name,
         usage,
         count,
         stage,
-        is_emitted: true,
-        run,
-    }
-}
-
-const fn kept(name: &'static str, usage: &'static str, count: usize, run: Run) -> Directive {
-    Directive {
-        name,
-        usage,
-        count,
-        stage: Stage::Group,
-        is_emitted: false,
         run,
     }
 }
 
 /// All sentinel directives.
 pub(crate) const DIRECTIVES: &[Directive] = &[
-    emitted("myid", "<id>", 1, Stage::Process, my_id),
-    emitted("current-epoch", "<epoch>", 1, Stage::Process, current_epoch),
-    emitted("announce-ip", "<ip>", 1, Stage::Process, announce_ip),
-    emitted("announce-port", "<port>", 1, Stage::Process, announce_port),
-    emitted(
+    directive("myid", "<id>", 1, Stage::Process, my_id),
+    directive("current-epoch", "<epoch>", 1, Stage::Process, current_epoch),
+    directive("announce-ip", "<ip>", 1, Stage::Process, announce_ip),
+    directive("announce-port", "<port>", 1, Stage::Process, announce_port),
+    directive(
         "resolve-hostnames",
         "yes|no",
         1,
         Stage::Process,
         resolve_hostnames,
     ),
-    emitted(
+    directive(
         "announce-hostnames",
         "yes|no",
         1,
         Stage::Process,
         announce_hostnames,
     ),
-    emitted(
+    directive(
         "deny-scripts-reconfig",
         "yes|no",
         1,
         Stage::Process,
         deny_scripts_reconfig,
     ),
-    emitted("sentinel-user", "<user>", 1, Stage::Process, sentinel_user),
-    emitted("sentinel-pass", "<password>", 1, Stage::Process, sentinel_pass),
-    emitted(
+    directive("sentinel-user", "<user>", 1, Stage::Process, sentinel_user),
+    directive("sentinel-pass", "<password>", 1, Stage::Process, sentinel_pass),
+    directive(
         "monitor",
         "<name> <host> <port> <quorum>",
         4,
         Stage::Monitor,
         monitor,
     ),
-    emitted(
+    directive(
         "down-after-milliseconds",
         "<name> <ms>",
         2,
         Stage::Group,
         down_after,
     ),
-    emitted(
+    directive(
         "failover-timeout",
         "<name> <ms>",
         2,
         Stage::Group,
         failover_timeout,
     ),
-    emitted(
+    directive(
         "parallel-syncs",
         "<name> <count>",
         2,
         Stage::Group,
         parallel_syncs,
     ),
-    emitted("auth-pass", "<name> <password>", 2, Stage::Group, auth_pass),
-    emitted("auth-user", "<name> <user>", 2, Stage::Group, auth_user),
-    emitted("config-epoch", "<name> <epoch>", 2, Stage::Group, config_epoch),
-    emitted("leader-epoch", "<name> <epoch>", 2, Stage::Group, leader_epoch),
-    emitted(
+    directive("auth-pass", "<name> <password>", 2, Stage::Group, auth_pass),
+    directive("auth-user", "<name> <user>", 2, Stage::Group, auth_user),
+    directive("config-epoch", "<name> <epoch>", 2, Stage::Group, config_epoch),
+    directive("leader-epoch", "<name> <epoch>", 2, Stage::Group, leader_epoch),
+    directive(
         "known-replica",
         "<name> <host> <port>",
         3,
         Stage::Group,
         known_replica,
     ),
-    emitted(
+    directive(
         "known-slave",
         "<name> <host> <port>",
         3,
         Stage::Group,
         known_replica,
     ),
-    emitted(
+    directive(
         "known-sentinel",
         "<name> <host> <port> <id>",
         4,
         Stage::Group,
         known_sentinel,
     ),
-    kept("notification-script", "<name> <path>", 2, script),
-    kept("client-reconfig-script", "<name> <path>", 2, script),
-    kept("rename-command", "<name> <command> <new name>", 3, rename_command),
-    kept("master-reboot-down-after-period", "<name> <ms>", 2, reboot_period),
-    kept(
-        "primary-reboot-down-after-period",
+    directive(
+        NOTIFICATION_SCRIPT,
+        "<name> <path>",
+        2,
+        Stage::Group,
+        notification_script,
+    ),
+    directive(
+        CLIENT_RECONFIG_SCRIPT,
+        "<name> <path>",
+        2,
+        Stage::Group,
+        client_reconfig_script,
+    ),
+    directive(
+        "rename-command",
+        "<name> <command> <new name>",
+        3,
+        Stage::Group,
+        rename_command,
+    ),
+    directive(REBOOT_PERIOD, "<name> <ms>", 2, Stage::Group, reboot_period),
+    directive(
+        VALKEY_REBOOT_PERIOD,
         "<name> <ms>",
         2,
+        Stage::Group,
         reboot_period,
     ),
 ];
@@ -183,17 +206,21 @@ pub(crate) struct Executor {
     origins: BTreeMap<GroupName, usize>,
     /// Names of groups whose `monitor` is refused. What else is said about them is not worth a second error.
     refused: BTreeSet<String>,
-    /// Known instances with the text that named them.
+    /// Known instances and renamed commands with the text that named them.
     members: BTreeMap<(GroupName, String), usize>,
-    /// Commands that were renamed, in lower case.
-    renamed: BTreeSet<(GroupName, String)>,
 }
 
 impl Executor {
-    pub(crate) fn new(daemon: DaemonOptions, problems: Problems, names: Names) -> Self {
+    pub(crate) fn new(
+        daemon: DaemonOptions,
+        sentinel: SentinelOptions,
+        problems: Problems,
+        names: Names,
+    ) -> Self {
         Self {
             config: Config {
                 daemon,
+                sentinel,
                 ..Config::default()
             },
             problems,
@@ -201,7 +228,6 @@ impl Executor {
             origins: BTreeMap::new(),
             refused: BTreeSet::new(),
             members: BTreeMap::new(),
-            renamed: BTreeSet::new(),
         }
     }
 
@@ -283,6 +309,10 @@ impl Executor {
         }
     }
 
+    fn named(&mut self, group: GroupName) -> &mut NamedOptions {
+        self.config.named.entry(group).or_default()
+    }
+
     fn raise_epoch(&mut self, epoch: u64) {
         self.config.current_epoch = self.config.current_epoch.max(Epoch(epoch));
     }
@@ -340,24 +370,28 @@ fn announce_ip(executor: &mut Executor, statement: &Statement) -> Result<(), Fau
             Some(Host::parse(text).ok_or_else(refuse)?)
         }
     };
+    executor.config.named_globals.announce_ip = true;
     Ok(())
 }
 
 fn announce_port(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let port = value::port(statement, 2)?;
     executor.config.sentinel.announce_port = Some(port).filter(|port| *port != 0);
+    executor.config.named_globals.announce_port = true;
     Ok(())
 }
 
 fn resolve_hostnames(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let message = "Please specify yes or no for the resolve-hostnames option.";
     executor.config.sentinel.resolve_hostnames = value::yes_no(statement, 2, message)?;
+    executor.config.named_globals.resolve_hostnames = true;
     Ok(())
 }
 
 fn announce_hostnames(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let message = "Please specify yes or no for the announce-hostnames option.";
     executor.config.sentinel.announce_hostnames = value::yes_no(statement, 2, message)?;
+    executor.config.named_globals.announce_hostnames = true;
     Ok(())
 }
 
@@ -369,11 +403,13 @@ fn deny_scripts_reconfig(executor: &mut Executor, statement: &Statement) -> Resu
 
 fn sentinel_user(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     executor.config.sentinel.sentinel_user = value::optional(statement, 2).map(str::to_owned);
+    executor.config.named_globals.sentinel_user = true;
     Ok(())
 }
 
 fn sentinel_pass(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     executor.config.sentinel.sentinel_pass = value::optional(statement, 2).map(Secret::new);
+    executor.config.named_globals.sentinel_pass = true;
     Ok(())
 }
 
@@ -431,14 +467,14 @@ fn count(statement: &Statement, word: usize, message: &str) -> Result<u32, Fault
 fn down_after(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let (name, record) = executor.group(statement)?;
     record.options.down_after = value::millis(statement, 3, 1, "negative or zero time parameter.")?;
-    executor.config.named.entry(name).or_default().down_after = true;
+    executor.named(name).down_after = true;
     Ok(())
 }
 
 fn failover_timeout(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let (name, record) = executor.group(statement)?;
     record.options.failover_timeout = value::millis(statement, 3, 1, "negative or zero time parameter.")?;
-    executor.config.named.entry(name).or_default().failover_timeout = true;
+    executor.named(name).failover_timeout = true;
     Ok(())
 }
 
@@ -448,7 +484,7 @@ fn parallel_syncs(executor: &mut Executor, statement: &Statement) -> Result<(), 
     let (name, record) = executor.group(statement)?;
     let at_least_one = value::whole(statement, 3)? >= 1;
     record.options.parallel_syncs = if at_least_one { count(statement, 3, "")? } else { 1 };
-    executor.config.named.entry(name).or_default().parallel_syncs = true;
+    executor.named(name).parallel_syncs = true;
     if !at_least_one {
         executor.warn(statement, 3, "parallel-syncs is less than 1; 1 is used");
     }
@@ -458,14 +494,14 @@ fn parallel_syncs(executor: &mut Executor, statement: &Statement) -> Result<(), 
 fn auth_pass(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let (name, record) = executor.group(statement)?;
     record.options.auth_pass = value::optional(statement, 3).map(Secret::new);
-    executor.config.named.entry(name).or_default().auth_pass = true;
+    executor.named(name).auth_pass = true;
     Ok(())
 }
 
 fn auth_user(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
     let (name, record) = executor.group(statement)?;
     record.options.auth_user = value::optional(statement, 3).map(str::to_owned);
-    executor.config.named.entry(name).or_default().auth_user = true;
+    executor.named(name).auth_user = true;
     Ok(())
 }
 
@@ -539,38 +575,64 @@ fn bad_id(word: usize, what: &str, cause: &BadId) -> Fault {
     Fault::new(word, format!("{what}: {cause}"))
 }
 
-fn script(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    executor.group(statement)?;
-    let name = statement.text(1).to_ascii_lowercase();
-    executor.warn(
-        statement,
-        1,
-        format!("'{name}' has no effect yet: no scripts are run"),
-    );
+fn notification_script(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let path = script(executor, statement)?;
+    let (name, record) = executor.group(statement)?;
+    record.options.notification_script = Some(path);
+    executor.named(name).notification_script = true;
     Ok(())
 }
 
+fn client_reconfig_script(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
+    let path = script(executor, statement)?;
+    let (name, record) = executor.group(statement)?;
+    record.options.client_reconfig_script = Some(path);
+    executor.named(name).client_reconfig_script = true;
+    Ok(())
+}
+
+/// The path of a script, which is noted: whether it can be run is for others to see.
+fn script(executor: &mut Executor, statement: &Statement) -> Result<String, Fault> {
+    executor.group(statement)?;
+    let kind = match statement.text(1).eq_ignore_ascii_case(NOTIFICATION_SCRIPT) {
+        true => "Notification",
+        false => "Client reconfiguration",
+    };
+    let refusal = Fault::new(3, format!("{kind} script seems non existing or non executable."));
+    let path = value::optional(statement, 3).ok_or_else(|| refusal.clone())?;
+    let refusal = Problems::diagnostic(Severity::Error, statement, refusal);
+    let path = path.to_owned();
+    executor.config.scripts.push(ScriptLine {
+        path: path.clone(),
+        refusal,
+    });
+    Ok(path)
+}
+
+/// Unlike Sentinel, a command may be renamed in the main file and in another as well: rewriting puts it into the main
+/// file, and the next start would fail.
 fn rename_command(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, _) = executor.group(statement)?;
-    let command = statement.text(3).to_ascii_lowercase();
-    if !executor.renamed.insert((name, command.clone())) {
-        let message = "Same command renamed multiple times with rename-command.";
-        return Err(Fault::new(3, message));
+    let (name, record) = executor.group(statement)?;
+    let (command, renamed) = (statement.text(3).to_ascii_uppercase(), statement.text(4));
+    let is_new = !record.options.renamed_commands.contains_key(&command);
+    if is_new && record.options.renamed_commands.len() >= MAX_RENAMED {
+        let message = format!("a group has at most {MAX_RENAMED} renamed commands");
+        return Err(Fault::new(2, message));
     }
-    if !command.eq_ignore_ascii_case(statement.text(4)) {
-        let message = "'rename-command' has no effect yet: this group's servers are sent commands by their own \
-                       names, and a failover fails if they refuse them";
-        executor.warn(statement, 1, message);
+    let duplicate = "Same command renamed multiple times with rename-command.";
+    if executor.first_mention(statement, &name, format!("rename {command}"), duplicate)? {
+        let (_, record) = executor.group(statement)?;
+        record
+            .options
+            .renamed_commands
+            .insert(command, renamed.to_owned());
     }
     Ok(())
 }
 
 fn reboot_period(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    executor.group(statement)?;
-    let period = value::millis(statement, 3, 0, "negative time parameter.")?;
-    if !period.is_zero() {
-        let name = statement.text(1).to_ascii_lowercase();
-        executor.warn(statement, 1, format!("'{name}' has no effect yet"));
-    }
+    let (name, record) = executor.group(statement)?;
+    record.options.reboot_down_after = value::millis(statement, 3, 0, "negative time parameter.")?;
+    executor.named(name).reboot_down_after = true;
     Ok(())
 }

@@ -3,13 +3,14 @@
 //! The text is the same sentinel directives, between a first line that names the format and a last line with a
 //! checksum of everything above it. So a state that was cut off or edited is told from a good one.
 
-use bellwether_core::{GroupRecord, Registry};
+use bellwether_core::{GroupRecord, LogLevel, Registry};
 use thiserror::Error;
 
 use crate::diagnostic::{Diagnostic, Problems};
 use crate::emit;
+use crate::generic;
 use crate::lex;
-use crate::options::{Config, DaemonOptions, NamedOptions};
+use crate::options::{Config, DaemonOptions, NamedOptions, SentinelOptions};
 use crate::secrets::SecretFiles;
 use crate::sentinel::Executor;
 use crate::source::Statement;
@@ -23,6 +24,9 @@ const HEADER: &str = "# Bellwether state, format 1. Written by the daemon: do no
 
 /// What all first lines begin with, whatever the format.
 const HEADER_START: &str = "# Bellwether state, format ";
+
+/// The one line that is not a sentinel directive.
+const LOG_LEVEL: &str = "loglevel";
 
 /// What stands before the checksum in the last line.
 const CHECKSUM_START: &str = "# checksum crc32 ";
@@ -60,6 +64,10 @@ pub enum StateError {
 #[must_use]
 pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
     let mut text = format!("{HEADER}\n");
+    let log_level = registry.globals.log_level;
+    if log_level != LogLevel::default() {
+        text.push_str(&format!("{LOG_LEVEL} {}\n", log_level.name()));
+    }
     for directive in emit::state(registry, secret_files) {
         text.push_str(&directive.line());
         text.push('\n');
@@ -75,8 +83,8 @@ pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
 /// - Our id: the state's. Epochs and votes: the higher one, for they must never go back.
 /// - The primary's address: that with the higher config epoch, and the state's if they are equal. A configuration
 ///   that is never rewritten has config epoch 0, so its address only counts until the state knows the group.
-/// - Options: what the configuration names holds; an option that it does not name (set by SENTINEL SET) comes from
-///   the state. The quorum is always named.
+/// - Options: what the configuration names holds; an option that it does not name (set by SENTINEL SET or CONFIG SET)
+///   comes from the state. The quorum is always named; of renamed commands, each counts for itself.
 /// - Known replicas and sentinels: the state's.
 /// - Groups that only the state has, because they were added by SENTINEL MONITOR, are added. So a group that is
 ///   taken out of the configuration must also be removed by SENTINEL REMOVE; and one that was only removed by
@@ -86,6 +94,7 @@ pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
 /// If the text is not a whole and unchanged state. The configuration is then as before.
 pub fn apply_state(config: &mut Config, text: &str) -> Result<(), StateError> {
     let state = read(checked(text)?)?;
+    merge_globals(config, &state);
     config.my_id = state.my_id.or_else(|| config.my_id.take());
     config.current_epoch = config.current_epoch.max(state.current_epoch);
     for (name, record) in state.groups {
@@ -136,6 +145,7 @@ fn checked(text: &str) -> Result<&str, StateError> {
 
 fn read(text: &str) -> Result<Config, StateError> {
     let mut problems = Problems::default();
+    let mut daemon = DaemonOptions::default();
     let mut statements = Vec::new();
     for (line, number) in text.split('\n').zip(1..) {
         if lex::is_silent(line) {
@@ -150,27 +160,63 @@ fn read(text: &str) -> Result<Config, StateError> {
             message: "this is not a sentinel directive".to_owned(),
             hint: None,
         };
-        match lex::split(line, number) {
-            Ok(words) if words.first().is_some_and(|word| word.text == "sentinel") => {
-                statements.push(Statement {
-                    file: STATE_FILE.into(),
-                    source: Statement::MAIN,
-                    line: number,
-                    words,
-                    raw: lex::trim(line).to_owned(),
-                })
+        let words = match lex::split(line, number) {
+            Ok(words) => words,
+            Err(error) => {
+                problems.push(refuse(error.column));
+                continue;
             }
-            Ok(_) => problems.push(refuse(1)),
-            Err(error) => problems.push(refuse(error.column)),
+        };
+        let statement = Statement {
+            file: STATE_FILE.into(),
+            source: Statement::MAIN,
+            line: number,
+            words,
+            raw: lex::trim(line).to_owned(),
+        };
+        match statement.text(0) {
+            "sentinel" => statements.push(statement),
+            LOG_LEVEL => {
+                if let Err(fault) = generic::run(&mut daemon, &mut SentinelOptions::default(), &statement) {
+                    problems.error(&statement, fault);
+                }
+            }
+            _ => problems.push(refuse(1)),
         }
     }
-    let mut executor = Executor::new(DaemonOptions::default(), problems, Names::Allowed);
+    let mut executor = Executor::new(daemon, SentinelOptions::default(), problems, Names::Allowed);
     executor.run(&statements);
     let (config, problems) = executor.finish();
     problems
         .finish(&[STATE_FILE.to_owned()])
         .map_err(StateError::Content)?;
     Ok(config)
+}
+
+fn merge_globals(config: &mut Config, state: &Config) {
+    let named = config.named_globals;
+    let (own, other) = (&mut config.sentinel, &state.sentinel);
+    if !named.announce_ip {
+        own.announce_ip.clone_from(&other.announce_ip);
+    }
+    if !named.announce_port {
+        own.announce_port = other.announce_port;
+    }
+    if !named.resolve_hostnames {
+        own.resolve_hostnames = other.resolve_hostnames;
+    }
+    if !named.announce_hostnames {
+        own.announce_hostnames = other.announce_hostnames;
+    }
+    if !named.sentinel_user {
+        own.sentinel_user.clone_from(&other.sentinel_user);
+    }
+    if !named.sentinel_pass && config.secret_files.sentinel_pass.is_none() {
+        own.sentinel_pass.clone_from(&other.sentinel_pass);
+    }
+    if !named.log_level {
+        config.daemon.loglevel = state.daemon.loglevel;
+    }
 }
 
 fn merge(configured: GroupRecord, state: GroupRecord, named: NamedOptions) -> GroupRecord {
@@ -191,6 +237,18 @@ fn merge(configured: GroupRecord, state: GroupRecord, named: NamedOptions) -> Gr
     if named.auth_pass {
         options.auth_pass = configured.options.auth_pass;
     }
+    if named.notification_script {
+        options.notification_script = configured.options.notification_script;
+    }
+    if named.client_reconfig_script {
+        options.client_reconfig_script = configured.options.client_reconfig_script;
+    }
+    if named.reboot_down_after {
+        options.reboot_down_after = configured.options.reboot_down_after;
+    }
+    options
+        .renamed_commands
+        .extend(configured.options.renamed_commands);
     let mut merged = GroupRecord { options, ..state };
     if configured.config_epoch > merged.config_epoch {
         merged.config_epoch = configured.config_epoch;
@@ -224,7 +282,8 @@ mod tests {
     use std::time::Duration;
 
     use bellwether_core::{
-        Addr, ConfigEpoch, Decision, Epoch, GroupChange, GroupName, GroupOptions, SentinelId,
+        Addr, ConfigEpoch, Decision, Epoch, GlobalChange, Globals, GroupChange, GroupName, GroupOptions,
+        SentinelId,
     };
 
     use super::*;
@@ -305,6 +364,37 @@ mod tests {
         // Named in the file, and not.
         assert_eq!(record.options.down_after, Duration::from_secs(5));
         assert_eq!(record.options.failover_timeout, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn what_was_set_for_the_process_comes_back_unless_the_file_says_otherwise() {
+        let mut registry = lived();
+        let change = |change| Decision::SetGlobals {
+            changes: vec![change],
+        };
+        registry.apply(&change(GlobalChange::LogLevel(LogLevel::Debug)));
+        registry.apply(&change(GlobalChange::AnnouncePort(7)));
+        registry.apply(&Decision::Set {
+            group: group("m"),
+            change: GroupChange::RenameCommand {
+                command: "CONFIG".to_owned(),
+                renamed: Some("guess".to_owned()),
+            },
+        });
+        let state = render_state(&registry, &SecretFiles::default());
+
+        let mut config = load(FILE);
+        apply_state(&mut config, &state).expect("a good state");
+        assert_eq!(config.registry(|| id("a")).globals, registry.globals);
+        let renamed = &config.groups["m"].options.renamed_commands;
+        assert_eq!(renamed, &[("CONFIG".to_owned(), "guess".to_owned())].into());
+
+        let named = "loglevel notice\nsentinel announce-port 0\nsentinel rename-command m config other\n";
+        let mut config = load(&format!("{FILE}{named}"));
+        apply_state(&mut config, &state).expect("a good state");
+        assert_eq!(config.registry(|| id("a")).globals, Globals::default());
+        let renamed = &config.groups["m"].options.renamed_commands;
+        assert_eq!(renamed, &[("CONFIG".to_owned(), "other".to_owned())].into());
     }
 
     #[test]

@@ -106,6 +106,31 @@ pub(crate) fn millis(statement: &Statement, word: usize, min: u64, message: &str
     Ok(Duration::from_millis(value))
 }
 
+/// A number of milliseconds, of a number alone, which counts `default_unit` milliseconds each, or of one with a unit.
+/// What is out of range is left to the directive.
+pub(crate) fn millis_with_unit(text: &str, default_unit: i64) -> Option<i64> {
+    const UNITS: [(&str, i64); 5] = [
+        ("ms", 1),
+        ("s", 1000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+    ];
+    let digits = text
+        .bytes()
+        .take_while(|b| b.is_ascii_digit() || *b == b'-')
+        .count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: i64 = number.parse().ok()?;
+    let unit = unit.trim_start();
+    let factor = if unit.is_empty() {
+        default_unit
+    } else {
+        UNITS.iter().find(|(known, _)| *known == unit)?.1
+    };
+    Some(number.saturating_mul(factor))
+}
+
 /// Whether a host name may stand where an address is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -153,4 +178,23 @@ fn not_a_number(word: usize, text: &str) -> Fault {
 
 fn given(statement: &Statement, word: usize) -> String {
     format!("'{}' was given", statement.text(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        let millis = |text| millis_with_unit(text, 1);
+        assert_eq!(millis("1500"), Some(1500));
+        assert_eq!(millis_with_unit("1500", 1000), Some(1_500_000));
+        assert_eq!(millis("5s"), Some(5000));
+        assert_eq!(millis("3 m"), Some(180_000));
+        assert_eq!(millis("2d"), Some(172_800_000));
+        assert_eq!(millis("-1"), Some(-1));
+        assert_eq!(millis("5 weeks"), None);
+        assert_eq!(millis("ms"), None);
+        assert_eq!(millis("ä"), None);
+    }
 }

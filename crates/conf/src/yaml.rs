@@ -41,6 +41,8 @@
 //! announce: { ip: 192.0.2.5, port: 26379 }
 //! sentinel-user: "sentinel"
 //! sentinel-pass: "what other sentinels want"
+//! forget-sentinels-after: 7d         # a number alone is seconds; 0 is never
+//! forget-replicas-after: 0
 //! groups:
 //!   mymaster:
 //!     primary: redis-1:6379          # or { host: "::1", port: 6379 }
@@ -50,6 +52,10 @@
 //!     parallel-syncs: 1
 //!     auth-user: "sentinel"
 //!     auth-pass: "what the servers want"
+//!     notification-script: /usr/local/bin/notify
+//!     client-reconfig-script: /usr/local/bin/reconfigure
+//!     renamed-commands: { CONFIG: "another name" }
+//!     reboot-down-after: 0
 //! ```
 //!
 //! Instead of each password a file may be named: `requirepass-file: PATH`, `sentinel-pass-file: PATH`, and for a
@@ -141,7 +147,7 @@ pub fn parse_yaml(main: &Source, overrides: &[Source]) -> Result<Config, Vec<Dia
 }
 
 /// Turns the numbers of nodes, which problems of the YAML text have instead of lines, into places.
-fn placed(main: &Source, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(crate) fn placed(main: &Source, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
     // Errors first, so that warnings cannot crowd them out.
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     problems.truncate(MAX_YAML_DIAGNOSTICS);

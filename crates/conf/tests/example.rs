@@ -48,8 +48,7 @@ fn every_directive_is_in_it_and_can_be_switched_on() {
         of_kind.collect::<Vec<_>>().join("\n")
     };
     let config = load(&lines(false));
-    // The scripts and the renamed command have no effect yet; the reboot periods are off.
-    assert_eq!(config.warnings.len(), 3, "{:#?}", config.warnings);
+    assert_eq!(config.warnings, []);
     for directive in directives() {
         let is_there = text
             .lines()

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bellwether_conf::{Config, Diagnostic, Source, apply_state, parse, parse_yaml, render_state, rewrite};
 use bellwether_core::{
-    Addr, ConfigEpoch, Epoch, GroupName, GroupOptions, GroupRecord, Host, HostName, LastVote, Registry,
-    Secret, SentinelId,
+    Addr, ConfigEpoch, Epoch, Globals, GroupName, GroupOptions, GroupRecord, Host, HostName, LastVote,
+    LogLevel, Registry, Secret, SentinelId,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -55,14 +55,42 @@ const MAX: u32 = i32::MAX as u32;
 
 fn options() -> impl Strategy<Value = GroupOptions> {
     let auth = (option::of(odd_text()), option::of(odd_text()));
-    (1..=MAX, 1..=MAX, 1..=MAX, prop_oneof![Just(1), 1..=MAX], auth).prop_map(
-        |(quorum, down, timeout, syncs, (user, pass))| GroupOptions {
+    let scripts = (option::of(odd_text()), option::of(odd_text()));
+    let command = odd_text().prop_map(|text| text.to_ascii_uppercase());
+    let renamed = btree_map(command, prop_oneof![Just(String::new()), odd_text()], 0..3);
+    let syncs = prop_oneof![Just(1), 1..=MAX];
+    let reboot = prop_oneof![Just(0), 1..=MAX];
+    let others = (auth, scripts, renamed, reboot);
+    (1..=MAX, 1..=MAX, 1..=MAX, syncs, others).prop_map(
+        |(quorum, down, timeout, syncs, ((user, pass), (notify, reconfig), renamed, reboot))| GroupOptions {
+            notification_script: notify,
+            client_reconfig_script: reconfig,
+            renamed_commands: renamed,
+            reboot_down_after: Duration::from_millis(reboot.into()),
             down_after: Duration::from_millis(down.into()),
             failover_timeout: Duration::from_millis(timeout.into()),
             parallel_syncs: syncs,
             auth_user: user,
             auth_pass: pass.as_deref().map(Secret::new),
             ..GroupOptions::new(quorum)
+        },
+    )
+}
+
+fn globals() -> impl Strategy<Value = Globals> {
+    let flags = (any::<bool>(), any::<bool>());
+    let auth = (option::of(odd_text()), option::of(odd_text()));
+    let announced = (option::of(host()), prop_oneof![Just(0), any::<u16>()]);
+    let level = prop::sample::select(LogLevel::ALL.to_vec());
+    (flags, auth, announced, level).prop_map(
+        |((resolve_hostnames, announce_hostnames), (user, pass), (ip, announce_port), log_level)| Globals {
+            announce_ip: ip.map(|host| host.to_string()),
+            announce_port,
+            resolve_hostnames,
+            announce_hostnames,
+            sentinel_user: user,
+            sentinel_pass: pass.as_deref().map(Secret::new),
+            log_level,
         },
     )
 }
@@ -87,7 +115,8 @@ fn record() -> impl Strategy<Value = GroupRecord> {
 }
 
 fn registry() -> impl Strategy<Value = Registry> {
-    (id(), any::<u64>(), btree_map(name(), record(), 0..4)).prop_map(|(my_id, epoch, mut groups)| {
+    let groups = btree_map(name(), record(), 0..4);
+    (id(), any::<u64>(), groups, globals()).prop_map(|(my_id, epoch, mut groups, globals)| {
         let mut current_epoch = Epoch(epoch);
         for record in groups.values_mut() {
             record.sentinels.remove(&my_id);
@@ -96,10 +125,19 @@ fn registry() -> impl Strategy<Value = Registry> {
                 .max(record.vote.epoch);
         }
         Registry {
+            my_id,
             current_epoch,
+            globals,
             groups,
-            ..Registry::new(my_id)
         }
+    })
+}
+
+fn has_names(registry: &Registry) -> bool {
+    registry.groups.values().any(|record| {
+        let known = record.replicas.iter().chain(record.sentinels.values());
+        let mut all = known.chain([&record.primary]);
+        all.any(|addr| matches!(addr.host, Host::Name(_)))
     })
 }
 
@@ -126,6 +164,15 @@ fn line() -> impl Strategy<Value = String> {
         "sentinel known-slave a 10.0.0.2 6379",
         "sentinel known-replica a 10.0.0.2 6379",
         "sentinel notification-script c /bin/true",
+        "sentinel client-reconfig-script a /bin/true",
+        "sentinel Primary-reboot-down-after-period a 5",
+        "sentinel master-reboot-down-after-period a 6",
+        "sentinel rename-command a config \"x y\"",
+        "sentinel rename-command b ping",
+        "loglevel debug",
+        "LogLevel notice",
+        "loglevel loud",
+        "bellwether forget-sentinels-after 7d",
         "sentinel auth-pass a \"x y\"",
         "sentinel auth-pass a \"x",
     ]);
@@ -163,7 +210,7 @@ proptest! {
         let again = loaded.registry(|| registry.my_id.clone());
         let mut expected = registry.clone();
         // Names in the state can be loaded only where names are allowed, so the file allows them.
-        expected.globals.resolve_hostnames = again.globals.resolve_hostnames;
+        expected.globals.resolve_hostnames |= has_names(&registry);
         prop_assert_eq!(&again, &expected, "{}", written);
         prop_assert_eq!(rewrite(&written, &loaded, &again), written.clone());
         prop_assert!(is_within(&comments(&text), &comments(&written)), "{text}\n-----\n{written}");

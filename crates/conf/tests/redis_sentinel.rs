@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bellwether_conf::{Config, Source, parse, rewrite};
-use bellwether_core::{Addr, Decision, GroupChange, GroupName, Registry, Secret, SentinelId};
+use bellwether_core::{
+    Addr, Decision, GlobalChange, GroupChange, GroupName, LogLevel, Registry, Secret, SentinelId,
+};
 
 /// How long anything may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -139,6 +141,32 @@ fn it_loads_what_we_write() {
             group: group(),
             change: GroupChange::DownAfter(Duration::from_millis(1234)),
         },
+        Decision::Set {
+            group: group(),
+            change: GroupChange::NotificationScript(Some("/bin/true".to_owned())),
+        },
+        Decision::Set {
+            group: group(),
+            change: GroupChange::ClientReconfigScript(Some("/bin/false".to_owned())),
+        },
+        Decision::Set {
+            group: group(),
+            change: GroupChange::RenameCommand {
+                command: "SLAVEOF".to_owned(),
+                renamed: Some("fol low".to_owned()),
+            },
+        },
+        Decision::Set {
+            group: group(),
+            change: GroupChange::RebootDownAfter(Duration::from_millis(4321)),
+        },
+        Decision::SetGlobals {
+            changes: vec![
+                GlobalChange::LogLevel(LogLevel::Verbose),
+                GlobalChange::AnnouncePort(4),
+                GlobalChange::AnnounceHostnames(true),
+            ],
+        },
         Decision::ReplicaSeen {
             group: group(),
             addr: Addr::parse("127.0.0.1", 2).expect("an address"),
@@ -159,6 +187,12 @@ fn it_loads_what_we_write() {
     let written = rewrite(&text, &config, &registry);
     let sentinel = Sentinel::start(&written.replace("port 1\n", "port PORT\n"));
 
+    let replies = sentinel.ask("SENTINEL MASTER my.group");
+    for option in ["/bin/true", "/bin/false"] {
+        assert!(replies.contains(option), "{option}: {replies}");
+    }
+    let replies = sentinel.ask("SENTINEL CONFIG GET announce-*");
+    assert!(replies.contains("\r\n4\r\n"), "{replies}");
     let replies = sentinel.ask(
         "SENTINEL MYID\r\nSENTINEL MASTER my.group\r\nSENTINEL REPLICAS my.group\r\n\
                                 SENTINEL SENTINELS my.group\r\nSENTINEL MASTER other",
@@ -205,7 +239,11 @@ fn we_load_what_it_writes() {
          sentinel monitor m 127.0.0.1 1 2\nsentinel auth-pass m secret\nsentinel auth-user m user\n\
          sentinel failover-timeout m 60000\nsentinel parallel-syncs m 3\n\
          sentinel known-replica m 127.0.0.1 2\nsentinel config-epoch m 4\nsentinel current-epoch 6\n\
-         sentinel announce-ip 127.0.0.9\nsentinel announce-port 7\nsentinel rename-command m CONFIG guess\n",
+         sentinel announce-ip 127.0.0.9\nsentinel announce-port 7\nsentinel rename-command m CONFIG guess\n\
+         sentinel notification-script m /bin/true\nsentinel client-reconfig-script m /bin/false\n\
+         sentinel rename-command m slaveof \"\\x66ollow\"\nsentinel deny-scripts-reconfig no\n\
+         sentinel master-reboot-down-after-period m 4321\nsentinel sentinel-user us\nsentinel sentinel-pass pa\n\
+         loglevel verbose\n",
     );
     let text = sentinel.flushed("");
     let my_id = sentinel.ask("SENTINEL MYID");
@@ -221,6 +259,15 @@ fn we_load_what_it_writes() {
     assert_eq!((record.config_epoch.0, registry.current_epoch.0), (4, 6));
     assert_eq!(record.replicas.len(), 1);
     assert_eq!(config.sentinel.announce_port, Some(7));
+    let options = &record.options;
+    assert_eq!(options.notification_script.as_deref(), Some("/bin/true"));
+    assert_eq!(options.client_reconfig_script.as_deref(), Some("/bin/false"));
+    let renamed = [("CONFIG", "guess"), ("SLAVEOF", "follow")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(options.renamed_commands, renamed.into());
+    assert_eq!(options.reboot_down_after, Duration::from_millis(4321));
+    assert_eq!(registry.globals.log_level, LogLevel::Verbose);
+    assert_eq!(registry.globals.sentinel_user.as_deref(), Some("us"));
+    assert!(!config.sentinel.deny_scripts_reconfig);
 
     // Nothing has changed, so nothing is changed; and back it goes.
     let written = rewrite(&text, &config, &registry);

@@ -208,6 +208,10 @@ impl Daemon {
         let is_new = config.my_id.is_none();
         let fresh_id = random::sentinel_id().map_err(DaemonError::Random)?;
         let registry = config.registry(|| fresh_id);
+        if let Some(log) = &log {
+            // The state may know another level than the configuration that the log began with.
+            log.set_level(registry.globals.log_level);
+        }
         if is_new {
             store
                 .save(&registry)

@@ -145,6 +145,14 @@ fn sentinel(yaml: &mut Yaml, options: &SentinelOptions) {
         "sentinel-pass",
         options.sentinel_pass.as_ref().map(|secret| secret.expose()),
     );
+    for (key, after) in [
+        ("forget-sentinels-after", options.forget_sentinels_after),
+        ("forget-replicas-after", options.forget_replicas_after),
+    ] {
+        if let Some(after) = after {
+            yaml.entry(0, key, millis(after));
+        }
+    }
 }
 
 fn groups(yaml: &mut Yaml, config: &Config) {
@@ -167,6 +175,21 @@ fn groups(yaml: &mut Yaml, config: &Config) {
         }
         if let Some(password) = &options.auth_pass {
             yaml.text_entry(2, "auth-pass", password.expose());
+        }
+        if let Some(path) = &options.notification_script {
+            yaml.text_entry(2, "notification-script", path);
+        }
+        if let Some(path) = &options.client_reconfig_script {
+            yaml.text_entry(2, "client-reconfig-script", path);
+        }
+        if !options.renamed_commands.is_empty() {
+            yaml.line(2, "renamed-commands:");
+            for (command, renamed) in &options.renamed_commands {
+                yaml.text_entry(3, &quoted(command), renamed);
+            }
+        }
+        if !options.reboot_down_after.is_zero() {
+            yaml.entry(2, "reboot-down-after", millis(options.reboot_down_after));
         }
     }
 }

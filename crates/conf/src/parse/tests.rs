@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bellwether_core::{ConfigEpoch, Epoch};
 
 use super::*;
@@ -254,8 +256,48 @@ fn what_has_no_effect_is_a_warning() {
          sentinel master-reboot-down-after-period m 0\n",
     );
     let places: Vec<_> = config.warnings.iter().map(|w| (w.severity, w.line)).collect();
-    assert_eq!(places, [2, 3, 4, 5, 6].map(|line| (Severity::Warning, line)));
+    assert_eq!(places, [2, 3, 6].map(|line| (Severity::Warning, line)));
     assert_eq!(config.groups["m"].options.parallel_syncs, 1);
+}
+
+#[test]
+fn scripts_and_renamed_commands_are_taken() {
+    let config = good(
+        "sentinel monitor m 10.0.0.1 6379 1\n\
+         sentinel notification-script m \"/bin/a b\"\n\
+         sentinel client-reconfig-script m /bin/true\n\
+         sentinel rename-command m config x\n\
+         sentinel primary-reboot-down-after-period m 5\n\
+         bellwether forget-sentinels-after 7d\n\
+         bellwether forget-replicas-after 90\n",
+    );
+    let options = &config.groups["m"].options;
+    assert_eq!(options.notification_script.as_deref(), Some("/bin/a b"));
+    assert_eq!(options.client_reconfig_script.as_deref(), Some("/bin/true"));
+    assert_eq!(
+        options.renamed_commands,
+        [("CONFIG".to_owned(), "x".to_owned())].into()
+    );
+    assert_eq!(options.reboot_down_after, Duration::from_millis(5));
+    let after = |seconds| Some(Duration::from_secs(seconds));
+    assert_eq!(config.sentinel.forget_sentinels_after, after(7 * 86_400));
+    assert_eq!(config.sentinel.forget_replicas_after, after(90));
+    assert_eq!(config.warnings, []);
+    for never in ["0", "0d"] {
+        let config = good(&format!("bellwether forget-replicas-after {never}"));
+        assert_eq!(config.sentinel.forget_replicas_after, None);
+    }
+}
+
+#[test]
+fn a_command_is_renamed_once_in_a_file_and_the_main_file_counts() {
+    let text = "sentinel monitor m 10.0.0.1 6379 1\nsentinel rename-command m CONFIG a\n";
+    let main = Source::new("f", text);
+    let other = Source::new("command line", "sentinel rename-command m Config b\n");
+    let config = parse(&main, &[other], &mut load_nothing).expect("good");
+    let renamed = &config.groups["m"].options.renamed_commands;
+    assert_eq!(renamed.get("CONFIG").map(String::as_str), Some("a"));
+    assert_eq!(renamed.len(), 1);
 }
 
 #[test]

@@ -1,4 +1,8 @@
-use bellwether_core::{Addr, ConfigEpoch, Decision, Epoch, GroupChange, GroupName, Secret, SentinelId};
+use std::time::Duration;
+
+use bellwether_core::{
+    Addr, ConfigEpoch, Decision, Epoch, GlobalChange, GroupChange, GroupName, Secret, SentinelId,
+};
 
 use super::*;
 use crate::source::Source;
@@ -188,4 +192,112 @@ fn only_users_that_were_changed_are_written() {
     );
     let (loaded, _) = load(&written);
     assert_eq!(loaded.daemon.users[1].rules, config.daemon.users[1].rules);
+}
+
+const MONITOR: &str = "sentinel monitor m 10.0.0.1 6379 1\n";
+
+const STATE: &str = "sentinel myid 0123456789012345678901234567890123456789\nsentinel config-epoch m 0\n\
+                     sentinel leader-epoch m 0\nsentinel current-epoch 0\n";
+
+fn set(change: GroupChange) -> Decision {
+    Decision::Set {
+        group: group("m"),
+        change,
+    }
+}
+
+fn log_level(level: LogLevel) -> Decision {
+    Decision::SetGlobals {
+        changes: vec![GlobalChange::LogLevel(level)],
+    }
+}
+
+#[test]
+fn scripts_and_renamed_commands_are_written() {
+    let text = format!(
+        "sentinel monitor m 10.0.0.1 6379 1\n# whom to wake\nsentinel notification-script m \"/bin/old\"\n\
+         sentinel rename-command m config guess\nsentinel rename-command m slaveof follow\n{STATE}"
+    );
+    let renamed = |command: &str, renamed: Option<&str>| {
+        set(GroupChange::RenameCommand {
+            command: command.to_owned(),
+            renamed: renamed.map(str::to_owned),
+        })
+    };
+    check(
+        &text,
+        &[
+            set(GroupChange::NotificationScript(Some("/opt/on call".to_owned()))),
+            set(GroupChange::ClientReconfigScript(Some("/bin/new".to_owned()))),
+            renamed("SLAVEOF", None),
+            renamed("PING", Some("x\ny")),
+        ],
+        &format!(
+            "sentinel monitor m 10.0.0.1 6379 1\n# whom to wake\nsentinel notification-script m \"/opt/on call\"\n\
+             sentinel rename-command m config guess\nsentinel rename-command m PING \"x\\ny\"\n{STATE}{SIGNATURE}\n\
+             sentinel client-reconfig-script m /bin/new\n"
+        ),
+    );
+}
+
+#[test]
+fn the_reboot_period_keeps_its_spelling() {
+    let other = MONITOR;
+    let period = |millis| set(GroupChange::RebootDownAfter(Duration::from_millis(millis)));
+    let valkey = format!("{other}SENTINEL Primary-Reboot-Down-After-Period m 5\n{STATE}");
+    check(&valkey, &[], &valkey);
+    check(
+        &valkey,
+        &[period(6)],
+        &format!("{other}sentinel primary-reboot-down-after-period m 6\n{STATE}"),
+    );
+    check(&valkey, &[period(0)], &format!("{other}{STATE}"));
+    let both = valkey.replace(
+        "SENTINEL",
+        "sentinel master-reboot-down-after-period m 4\nSENTINEL",
+    );
+    check(
+        &both,
+        &[],
+        &format!("{other}sentinel master-reboot-down-after-period m 5\n{STATE}"),
+    );
+    check(
+        &format!("{other}{STATE}"),
+        &[period(7)],
+        &format!("{other}{STATE}{SIGNATURE}\nsentinel master-reboot-down-after-period m 7\n"),
+    );
+}
+
+#[test]
+fn the_log_level_is_written_only_if_it_was_changed() {
+    let text = format!("LogLevel verbose\nloglevel verbose\n{MONITOR}{STATE}");
+    check(&text, &[], &text);
+    let changed = text.replace("\nloglevel verbose", "\nloglevel warning");
+    check(&text, &[log_level(LogLevel::Warning)], &changed);
+    check(
+        &format!("{MONITOR}{STATE}"),
+        &[log_level(LogLevel::Debug)],
+        &format!("{MONITOR}{STATE}{SIGNATURE}\nloglevel debug\n"),
+    );
+}
+
+#[test]
+fn a_log_level_of_the_command_line_stays_there() {
+    let text = format!("loglevel notice\n{MONITOR}{STATE}");
+    let options = Source::new("command line", "loglevel debug\n");
+    let config = crate::parse(&Source::new("f", text.as_str()), &[options], &mut |_: &str| {
+        Ok(Vec::new())
+    });
+    let config = config.expect("loads");
+    let mut registry = config.registry(|| SentinelId::new(ID).expect("an id"));
+    assert_eq!(rewrite(&text, &config, &registry), text);
+    registry.apply(&log_level(LogLevel::Warning));
+    let changed = rewrite(&text, &config, &registry);
+    assert_eq!(changed, text.replace("notice", "warning"));
+    // Back again: the file must not go on saying what was only for a while.
+    registry.apply(&log_level(LogLevel::Debug));
+    assert_eq!(
+        rewrite(&changed, &config, &registry),
+        text.replace("notice", "debug")
+    );
 }

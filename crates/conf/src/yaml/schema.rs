@@ -9,6 +9,7 @@ use crate::lex::Word;
 use crate::parse::Walk;
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
+use crate::value;
 
 /// What a value must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,16 @@ const ROOT: &[Entry] = &[
         &["bellwether", "sentinel-pass-file"],
         Kind::Scalar,
     ),
+    (
+        "forget-sentinels-after",
+        &["bellwether", "forget-sentinels-after"],
+        Kind::Scalar,
+    ),
+    (
+        "forget-replicas-after",
+        &["bellwether", "forget-replicas-after"],
+        Kind::Scalar,
+    ),
 ];
 
 /// Keys of the whole that hold maps.
@@ -116,7 +127,25 @@ const GROUP: &[Entry] = &[
     ("auth-user", &["sentinel", "auth-user"], Kind::Text),
     ("auth-pass", &["sentinel", "auth-pass"], Kind::Text),
     ("auth-pass-file", &["bellwether", "auth-pass-file"], Kind::Scalar),
+    (
+        "notification-script",
+        &["sentinel", "notification-script"],
+        Kind::Text,
+    ),
+    (
+        "client-reconfig-script",
+        &["sentinel", "client-reconfig-script"],
+        Kind::Text,
+    ),
+    (
+        "reboot-down-after",
+        &["sentinel", "master-reboot-down-after-period"],
+        Kind::Time,
+    ),
 ];
+
+/// The key of a group that holds a map of commands with their new names.
+const RENAMED: &str = "renamed-commands";
 
 /// Keys of a group that make up `monitor`.
 const MONITOR: [&str; 2] = ["primary", "quorum"];
@@ -190,6 +219,7 @@ impl Schema<'_, '_, '_> {
         let known: Vec<&str> = MONITOR
             .into_iter()
             .chain(GROUP.iter().map(|(key, _, _)| *key))
+            .chain([RENAMED])
             .collect();
         let name_word = word(name_node, name);
         let (mut primary, mut quorum) = (None, None);
@@ -213,7 +243,31 @@ impl Schema<'_, '_, '_> {
         let [sentinel, monitor] = ["sentinel", "monitor"].map(|text| word(name_node, text));
         self.statement(vec![sentinel, monitor, name_word.clone(), host, port, quorum]);
         for (key, key_name, value) in others {
+            if key_name == RENAMED {
+                self.renamed(key, &name_word, value);
+                continue;
+            }
             self.entry(GROUP, Some(&name_word), key, key_name, value);
+        }
+    }
+
+    /// Commands with their new names.
+    fn renamed(&mut self, key: &Node, group: &Word, node: &Node) {
+        let Some(entries) = self.map(node, &format!("'{RENAMED}'")) else {
+            return;
+        };
+        for (command, renamed) in entries {
+            let [Some(command_name), Some(new_name)] = [command, renamed].map(|node| self.scalar(node))
+            else {
+                continue;
+            };
+            self.statement(vec![
+                word(key, "sentinel"),
+                word(key, "rename-command"),
+                group.clone(),
+                word(command, &command_name),
+                word(renamed, &new_name),
+            ]);
         }
     }
 
@@ -302,7 +356,7 @@ impl Schema<'_, '_, '_> {
     /// A time in milliseconds.
     fn time(&mut self, node: &Node) -> Option<String> {
         let text = self.scalar(node)?;
-        let millis = millis(&text);
+        let millis = value::millis_with_unit(&text, 1).map(|millis| millis.to_string());
         if millis.is_none() {
             let hint = "write for example 5s, 500ms, 3m, 1h, or a number of milliseconds";
             self.fault(node, format!("'{text}' is not a time"), Some(hint));
@@ -376,24 +430,6 @@ fn word(node: &Node, text: &str) -> Word {
     }
 }
 
-/// A number of milliseconds, of a number alone or of one with a unit. What is out of range is left to the directive.
-fn millis(text: &str) -> Option<String> {
-    const UNITS: [(&str, i64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
-    let digits = text
-        .bytes()
-        .take_while(|b| b.is_ascii_digit() || *b == b'-')
-        .count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: i64 = number.parse().ok()?;
-    let unit = unit.trim_start();
-    let factor = if unit.is_empty() {
-        1
-    } else {
-        UNITS.iter().find(|(known, _)| *known == unit)?.1
-    };
-    Some(number.saturating_mul(factor).to_string())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -407,11 +443,7 @@ pub(super) mod tests {
         for (key, words, _) in ROOT.iter().chain(ANNOUNCE).chain(GROUP) {
             let is_known = match words {
                 ["sentinel", name] => crate::sentinel::is_directive(name),
-                ["bellwether", name] => {
-                    let files = crate::secrets::DIRECTIVES.iter().map(|(own, _)| own);
-                    let own = crate::generic::OWN.iter().map(|(own, _)| own);
-                    own.chain(files).any(|own| own == name)
-                }
+                ["bellwether", name] => crate::generic::own_names().any(|own| own == *name),
                 [name] => {
                     let mut honoured = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
                     honoured.any(|(known, _)| known == name)
@@ -421,22 +453,11 @@ pub(super) mod tests {
             assert!(is_known, "{key}");
         }
         let keyed = |name: &str| ROOT.iter().any(|(_, words, _)| words.last() == Some(&name));
-        let directives = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
-        let mut directives = directives.chain(crate::generic::OWN);
-        assert!(
-            directives.all(|(name, _)| keyed(name)),
-            "a directive without a key"
-        );
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(millis("1500").as_deref(), Some("1500"));
-        assert_eq!(millis("5s").as_deref(), Some("5000"));
-        assert_eq!(millis("3 m").as_deref(), Some("180000"));
-        assert_eq!(millis("-1").as_deref(), Some("-1"));
-        assert_eq!(millis("5 weeks"), None);
-        assert_eq!(millis("ms"), None);
-        assert_eq!(millis("ä"), None);
+        let honoured = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
+        let honoured = honoured.map(|(name, _)| *name);
+        let all = honoured.chain(crate::generic::own_names());
+        for name in all.filter(|name| *name != "auth-pass-file") {
+            assert!(keyed(name), "'{name}' has no key");
+        }
     }
 }
