@@ -5,20 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_core::{
-    Addr, BadId, ConfigEpoch, Epoch, GroupName, GroupOptions, GroupRecord, Host, MAX_REPLICAS, MAX_SENTINELS,
-    Secret, SentinelId,
-};
+use bellwether_core::{BadId, Epoch, GroupName, GroupOptions, GroupRecord, Host, Secret, SentinelId};
 
-use crate::diagnostic::{Fault, Problems, Severity};
+use crate::diagnostic::{Fault, Problems};
 use crate::options::{Config, DaemonOptions, NamedOptions, SentinelOptions};
-use crate::script::ScriptLine;
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::value::{self, Names};
-
-/// How many commands of a group may be renamed: many times those that a sentinel sends.
-const MAX_RENAMED: usize = 256;
 
 /// The length that the reference demands of our own id.
 const MY_ID_LEN: usize = 40;
@@ -41,6 +34,8 @@ pub(crate) enum Stage {
     /// What concerns a group, whose name is the first argument.
     Group,
 }
+
+mod group;
 
 type Run = fn(&mut Executor, &Statement) -> Result<(), Fault>;
 
@@ -114,75 +109,99 @@ pub(crate) const DIRECTIVES: &[Directive] = &[
         "<name> <ms>",
         2,
         Stage::Group,
-        down_after,
+        group::down_after,
     ),
     directive(
         "failover-timeout",
         "<name> <ms>",
         2,
         Stage::Group,
-        failover_timeout,
+        group::failover_timeout,
     ),
     directive(
         "parallel-syncs",
         "<name> <count>",
         2,
         Stage::Group,
-        parallel_syncs,
+        group::parallel_syncs,
     ),
-    directive("auth-pass", "<name> <password>", 2, Stage::Group, auth_pass),
-    directive("auth-user", "<name> <user>", 2, Stage::Group, auth_user),
-    directive("config-epoch", "<name> <epoch>", 2, Stage::Group, config_epoch),
-    directive("leader-epoch", "<name> <epoch>", 2, Stage::Group, leader_epoch),
+    directive(
+        "auth-pass",
+        "<name> <password>",
+        2,
+        Stage::Group,
+        group::auth_pass,
+    ),
+    directive("auth-user", "<name> <user>", 2, Stage::Group, group::auth_user),
+    directive(
+        "config-epoch",
+        "<name> <epoch>",
+        2,
+        Stage::Group,
+        group::config_epoch,
+    ),
+    directive(
+        "leader-epoch",
+        "<name> <epoch>",
+        2,
+        Stage::Group,
+        group::leader_epoch,
+    ),
     directive(
         "known-replica",
         "<name> <host> <port>",
         3,
         Stage::Group,
-        known_replica,
+        group::known_replica,
     ),
     directive(
         "known-slave",
         "<name> <host> <port>",
         3,
         Stage::Group,
-        known_replica,
+        group::known_replica,
     ),
     directive(
         "known-sentinel",
         "<name> <host> <port> <id>",
         4,
         Stage::Group,
-        known_sentinel,
+        group::known_sentinel,
     ),
     directive(
         NOTIFICATION_SCRIPT,
         "<name> <path>",
         2,
         Stage::Group,
-        notification_script,
+        group::notification_script,
     ),
     directive(
         CLIENT_RECONFIG_SCRIPT,
         "<name> <path>",
         2,
         Stage::Group,
-        client_reconfig_script,
+        group::client_reconfig_script,
     ),
     directive(
         "rename-command",
         "<name> <command> <new name>",
         3,
         Stage::Group,
-        rename_command,
+        group::rename_command,
     ),
-    directive(REBOOT_PERIOD, "<name> <ms>", 2, Stage::Group, reboot_period),
+    directive(
+        REBOOT_PERIOD,
+        "<name> <ms>",
+        2,
+        Stage::Group,
+        group::reboot_period,
+    ),
     directive(
         VALKEY_REBOOT_PERIOD,
         "<name> <ms>",
         2,
         Stage::Group,
-        reboot_period,
+        group::reboot_period,
     ),
 ];
 
@@ -464,175 +483,6 @@ fn count(statement: &Statement, word: usize, message: &str) -> Result<u32, Fault
         .ok_or_else(|| Fault::new(word, format!("the number is larger than {}", value::MAX_COUNT)))
 }
 
-fn down_after(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    record.options.down_after = value::millis(statement, 3, 1, "negative or zero time parameter.")?;
-    executor.named(name).down_after = true;
-    Ok(())
-}
-
-fn failover_timeout(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    record.options.failover_timeout = value::millis(statement, 3, 1, "negative or zero time parameter.")?;
-    executor.named(name).failover_timeout = true;
-    Ok(())
-}
-
-/// Unlike Sentinel, 0 and less are read as 1. The reference takes them and then repoints no replica before the
-/// failover has timed out, which nobody can want; but such files exist and must start.
-fn parallel_syncs(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    let at_least_one = value::whole(statement, 3)? >= 1;
-    record.options.parallel_syncs = if at_least_one { count(statement, 3, "")? } else { 1 };
-    executor.named(name).parallel_syncs = true;
-    if !at_least_one {
-        executor.warn(statement, 3, "parallel-syncs is less than 1; 1 is used");
-    }
-    Ok(())
-}
-
-fn auth_pass(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    record.options.auth_pass = value::optional(statement, 3).map(Secret::new);
-    executor.named(name).auth_pass = true;
-    Ok(())
-}
-
-fn auth_user(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    record.options.auth_user = value::optional(statement, 3).map(str::to_owned);
-    executor.named(name).auth_user = true;
-    Ok(())
-}
-
-fn config_epoch(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (_, record) = executor.group(statement)?;
-    let epoch = value::epoch(statement, 3)?;
-    record.config_epoch = ConfigEpoch(epoch);
-    executor.raise_epoch(epoch);
-    Ok(())
-}
-
-/// Unlike Sentinel, this raises the current epoch as well: a vote was given in that epoch, so it was seen.
-fn leader_epoch(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (_, record) = executor.group(statement)?;
-    let epoch = value::epoch(statement, 3)?;
-    record.vote.epoch = Epoch(epoch);
-    executor.raise_epoch(epoch);
-    Ok(())
-}
-
-fn known_replica(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let addr = value::addr(statement, 3, executor.names());
-    let (name, record) = executor.group(statement)?;
-    let addr = addr?;
-    if addr == record.primary {
-        executor.warn(
-            statement,
-            3,
-            "this replica has the address of the primary; the line is ignored",
-        );
-        return Ok(());
-    }
-    if record.replicas.len() >= MAX_REPLICAS {
-        return Err(Fault::new(
-            2,
-            format!("a group has at most {MAX_REPLICAS} replicas"),
-        ));
-    }
-    let duplicate = "Duplicate hostname and port for replica.";
-    let member = addr.to_string().to_ascii_lowercase();
-    if executor.first_mention(statement, &name, member, duplicate)? {
-        executor.group(statement)?.1.replicas.insert(addr);
-    }
-    Ok(())
-}
-
-fn known_sentinel(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let addr: Result<Addr, Fault> = value::addr(statement, 3, executor.names());
-    let id = SentinelId::new(statement.text(5)).map_err(|cause| bad_id(5, "Invalid sentinel id", &cause));
-    let (name, record) = executor.group(statement)?;
-    let (addr, id) = (addr?, id?);
-    if record.sentinels.len() >= MAX_SENTINELS {
-        return Err(Fault::new(
-            2,
-            format!("a group has at most {MAX_SENTINELS} known sentinels"),
-        ));
-    }
-    // Unlike Sentinel, which would count itself twice as a voter. It happens when a file is copied.
-    if executor.config.my_id.as_ref() == Some(&id) {
-        executor.warn(statement, 5, "this is our own id; the line is ignored");
-        return Ok(());
-    }
-    let duplicate = "Duplicate runid for sentinel.";
-    if executor.first_mention(statement, &name, id.to_string(), duplicate)? {
-        executor.group(statement)?.1.sentinels.insert(id, addr);
-    }
-    Ok(())
-}
-
 fn bad_id(word: usize, what: &str, cause: &BadId) -> Fault {
     Fault::new(word, format!("{what}: {cause}"))
-}
-
-fn notification_script(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let path = script(executor, statement)?;
-    let (name, record) = executor.group(statement)?;
-    record.options.notification_script = Some(path);
-    executor.named(name).notification_script = true;
-    Ok(())
-}
-
-fn client_reconfig_script(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let path = script(executor, statement)?;
-    let (name, record) = executor.group(statement)?;
-    record.options.client_reconfig_script = Some(path);
-    executor.named(name).client_reconfig_script = true;
-    Ok(())
-}
-
-/// The path of a script, which is noted: whether it can be run is for others to see.
-fn script(executor: &mut Executor, statement: &Statement) -> Result<String, Fault> {
-    executor.group(statement)?;
-    let kind = match statement.text(1).eq_ignore_ascii_case(NOTIFICATION_SCRIPT) {
-        true => "Notification",
-        false => "Client reconfiguration",
-    };
-    let refusal = Fault::new(3, format!("{kind} script seems non existing or non executable."));
-    let path = value::optional(statement, 3).ok_or_else(|| refusal.clone())?;
-    let refusal = Problems::diagnostic(Severity::Error, statement, refusal);
-    let path = path.to_owned();
-    executor.config.scripts.push(ScriptLine {
-        path: path.clone(),
-        refusal,
-    });
-    Ok(path)
-}
-
-/// Unlike Sentinel, a command may be renamed in the main file and in another as well: rewriting puts it into the main
-/// file, and the next start would fail.
-fn rename_command(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    let (command, renamed) = (statement.text(3).to_ascii_uppercase(), statement.text(4));
-    let is_new = !record.options.renamed_commands.contains_key(&command);
-    if is_new && record.options.renamed_commands.len() >= MAX_RENAMED {
-        let message = format!("a group has at most {MAX_RENAMED} renamed commands");
-        return Err(Fault::new(2, message));
-    }
-    let duplicate = "Same command renamed multiple times with rename-command.";
-    if executor.first_mention(statement, &name, format!("rename {command}"), duplicate)? {
-        let (_, record) = executor.group(statement)?;
-        record
-            .options
-            .renamed_commands
-            .insert(command, renamed.to_owned());
-    }
-    Ok(())
-}
-
-fn reboot_period(executor: &mut Executor, statement: &Statement) -> Result<(), Fault> {
-    let (name, record) = executor.group(statement)?;
-    record.options.reboot_down_after = value::millis(statement, 3, 0, "negative time parameter.")?;
-    executor.named(name).reboot_down_after = true;
-    Ok(())
 }
