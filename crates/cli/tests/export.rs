@@ -70,7 +70,8 @@ fn check_loaded(file: &Path, port: u16) {
 fn a_file_without_what_is_ours_alone() {
     let dir = tempfile::tempdir().unwrap();
     let [port] = ports();
-    let file = write(dir.path(), "s.conf", &ours(port));
+    let of_valkey = "Sentinel Primary-Reboot-Down-After-Period my.cache 7\n";
+    let file = write(dir.path(), "s.conf", &(ours(port) + of_valkey));
     let target = dir.path().join("redis.conf");
     let output = run(&["export", &file, "--output", target.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -82,6 +83,10 @@ fn a_file_without_what_is_ours_alone() {
     let text = fs::read_to_string(&target).unwrap();
     assert!(
         text.starts_with("# Kept.\n") && !text.to_ascii_lowercase().contains("bellwether"),
+        "{text}"
+    );
+    assert!(
+        text.contains("sentinel master-reboot-down-after-period my.cache 7\n"),
         "{text}"
     );
     check_loaded(&target, port);

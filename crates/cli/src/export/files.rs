@@ -76,6 +76,9 @@ fn read(file: &Path, notes: &mut Vec<String>) -> anyhow::Result<(Config, String)
     for (line, number) in main.text.lines().zip(1..) {
         if is_ours(line) {
             notes.push(format!("line {number} is left out: {}", line.trim()));
+        } else if is_of_valkey(line) {
+            // What it says comes back with the state, as Redis spells it; Valkey knows both.
+            notes.push(format!("line {number} is spelled as Redis Sentinel knows it"));
         } else {
             base.push_str(line);
             base.push('\n');
@@ -87,6 +90,12 @@ fn read(file: &Path, notes: &mut Vec<String>) -> anyhow::Result<(Config, String)
 fn is_ours(line: &str) -> bool {
     let word = line.split_whitespace().next().unwrap_or_default();
     word.eq_ignore_ascii_case("bellwether")
+}
+
+fn is_of_valkey(line: &str) -> bool {
+    let mut words = line.split_whitespace().map(str::to_ascii_lowercase);
+    words.next().as_deref() == Some("sentinel")
+        && words.next().as_deref() == Some("primary-reboot-down-after-period")
 }
 
 /// Puts the state of `dir` into the configuration. That there is none is only right where nobody insists on it.
