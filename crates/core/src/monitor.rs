@@ -74,8 +74,7 @@ impl Group {
         if cx.out.save_error().is_some() {
             return;
         }
-        // While it hands over, the primary would answer no PUBLISH, and nothing behind it.
-        let silenced = self.is_handing_over().then(|| self.primary.clone());
+        let silenced = self.paused_server();
         let addrs: Vec<Addr> = self
             .instances
             .keys()

@@ -23,11 +23,21 @@ const LEAST_HAND_OVER: Duration = Duration::from_secs(1);
 pub(crate) const HAND_OVER_INFO_PERIOD: Duration = Duration::from_millis(5);
 
 impl Group {
-    /// Whether the primary has been asked to hand over. It answers no `PUBLISH` until it has.
+    /// Whether the primary has been asked to hand over.
     pub(crate) fn is_handing_over(&self) -> bool {
         self.run.as_ref().is_some_and(|run| {
             run.cause == Cause::Coordinated && matches!(run.stage, Stage::Promoting { sent_at: Some(_), .. })
         })
+    }
+
+    /// The server whose writes are held back: a `PUBLISH` would wait there, and everything behind it.
+    pub(crate) fn paused_server(&self) -> Option<Addr> {
+        let run = self
+            .run
+            .as_ref()
+            .filter(|run| run.cause == Cause::Coordinated && !run.released)?;
+        let is_paused = self.is_handing_over() || matches!(run.stage, Stage::Reconfiguring { .. });
+        is_paused.then(|| run.old_primary.clone())
     }
 
     /// Orders the hand-over, looks whether it has happened, or gives it up.
@@ -101,9 +111,10 @@ impl Group {
 
     /// After the hand-over: both sides make their role permanent, send their clients off and let writes through.
     pub(super) fn release(&mut self, cx: &mut Context) {
-        let Some(run) = self.run.as_ref().filter(|run| run.cause == Cause::Coordinated) else {
+        let Some(run) = self.run.as_mut().filter(|run| run.cause == Cause::Coordinated) else {
             return;
         };
+        run.released = true;
         let old = run.old_primary.clone();
         for addr in [self.primary.clone(), old.clone()] {
             let Some(instance) = self.instances.get_mut(&addr) else {

@@ -60,6 +60,8 @@ pub(crate) struct Run {
     pub(crate) stage: Stage,
     pub(crate) began: Instant,
     pub(crate) old_primary: Addr,
+    /// After a hand-over, writes are let through again.
+    released: bool,
     candidate: Option<Addr>,
     voters: Vec<SentinelId>,
     passed_over: Vec<(Addr, String)>,
@@ -74,6 +76,7 @@ impl Run {
             stage: Stage::Electing { gives_up_at },
             began: now,
             old_primary,
+            released: false,
             candidate: None,
             voters: Vec::new(),
             passed_over: Vec::new(),
