@@ -367,10 +367,14 @@ impl Context {
         }
     }
 
-    pub(crate) fn look_up(&mut self, name: &HostName) {
-        if self.names.wants_lookup(self.now, name) {
+    /// Has a name looked up, unless that was done a moment ago or no more names can be remembered. Gives whether
+    /// it was.
+    pub(crate) fn look_up(&mut self, name: &HostName) -> bool {
+        let wanted = self.names.wants_lookup(self.now, name);
+        if wanted {
             self.out.push(Effect::Resolve { name: name.clone() });
         }
+        wanted
     }
 
     /// The words by which events name an instance of a group.

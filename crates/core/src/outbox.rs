@@ -216,6 +216,13 @@ impl Outbox {
                 });
                 return;
             }
+            if matches!(held.effect, Effect::Addresses(_)) {
+                // The latest addresses are the ones that count, and they are told nowhere else.
+                self.held
+                    .retain(|earlier| !matches!(earlier.effect, Effect::Addresses(_)));
+                self.held.push_back(held);
+                return;
+            }
             self.dropped += 1;
             if let Some(at) = self
                 .held
@@ -234,7 +241,7 @@ impl Outbox {
 fn is_order(batch: &[(RequestId, Command)]) -> bool {
     batch
         .iter()
-        .any(|(_, command)| matches!(command, Command::Reconfigure { .. }))
+        .any(|(_, command)| matches!(command, Command::Reconfigure { .. } | Command::HandOver { .. }))
 }
 
 /// Events that tell what was seen, and depend on nothing that was decided.
@@ -370,5 +377,19 @@ mod tests {
                 ..
             }
         ));
+        let book = |port| {
+            Effect::Addresses(std::sync::Arc::new(
+                [(GroupName::new("g").expect("a name"), (String::new(), port))].into(),
+            ))
+        };
+        out.push_durable(book(1));
+        out.push_durable(book(2));
+        out.flush(Instant::ZERO, Epoch(0));
+        out.persisted(PersistSeq(1));
+        let books: Vec<_> = drain(&mut out)
+            .into_iter()
+            .filter(|e| matches!(e, Effect::Addresses(_)))
+            .collect();
+        assert_eq!(books, [book(2)], "the latest addresses always get through");
     }
 }

@@ -62,10 +62,8 @@ fn check_monitor(
                 return Err(Refusal::BadHost);
             }
             Lookup::Waiting => return Ok(None),
-            Lookup::Unknown => {
-                cx.look_up(host);
-                return Ok(None);
-            }
+            Lookup::Unknown if cx.look_up(host) => return Ok(None),
+            Lookup::Unknown => return Err(Refusal::BadHost),
         }
     }
     let port = u16::try_from(port).map_err(|_| Refusal::PortOutOfRange)?;
