@@ -105,7 +105,7 @@ struct State {
 }
 
 impl Runner {
-    /// With these settings. Nothing is started before [`run`](Self::run).
+    /// With these settings. Nothing is started before it runs.
     #[must_use]
     pub fn new(settings: ScriptSettings) -> Self {
         let runner = Self::default();
