@@ -112,7 +112,7 @@ impl Mask {
             return "<id>".to_owned();
         }
         if text.starts_with("# ") {
-            return text.lines().map(info_line).collect::<Vec<_>>().join("\r\n");
+            return info(&text);
         }
         if let Some(text) = text.strip_prefix("txt:") {
             return format!("txt:{}", self.text(text.to_owned()));
@@ -130,6 +130,26 @@ fn number(kind: char) -> Reply {
         kind,
         text: "<now>".to_owned(),
     }
+}
+
+/// The text of INFO. Groups come in the order of a hash table in the reference, so their lines are numbered and ordered
+/// anew: all of them stand together at the end.
+fn info(text: &str) -> String {
+    let is_group = |line: &&str| {
+        let number = line
+            .strip_prefix("master")
+            .and_then(|rest| rest.split(':').next());
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let (groups, others): (Vec<&str>, Vec<&str>) = text.lines().partition(is_group);
+    let mut groups: Vec<String> = groups
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(_, group)| format!("master<n>:{group}"))
+        .collect();
+    groups.sort();
+    let others = others.into_iter().map(info_line);
+    others.chain(groups).collect::<Vec<_>>().join("\r\n")
 }
 
 fn info_line(line: &str) -> String {
