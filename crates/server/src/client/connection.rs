@@ -16,7 +16,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::sync::oneshot;
 
 use super::Client;
-use super::session::Session;
+use super::session::{Replies, Session};
 use crate::command::{Flow, Question, Render, Work, is_of_peers};
 use crate::handle::Stopped;
 use crate::listener::Server;
@@ -69,6 +69,9 @@ struct Waiting {
     request: Request,
     render: Render,
     answer: oneshot::Receiver<Answer>,
+    /// Its command, and when it came, for the figures.
+    name: Option<&'static str>,
+    started: Instant,
 }
 
 /// Why the connection ends.
@@ -226,9 +229,7 @@ impl Connection {
             self.decoder.set_authenticated(!self.session.must_log_in());
             match self.decoder.decode(&mut self.input) {
                 // A peer that asks for the votes of many groups gets them all with one write of the disk.
-                Ok(Some(request)) if is_of_peers(&request) && self.questions.len() < MAX_QUESTIONS => {
-                    self.take_question(request, started).await?;
-                }
+                Ok(Some(request)) if self.may_take(&request) => self.take_question(request, started).await?,
                 Ok(Some(request)) => {
                     self.answer_questions().await?;
                     started = self.run_request(&request, started).await?;
@@ -248,6 +249,12 @@ impl Connection {
         self.answer_questions().await
     }
 
+    /// Whether the request may be handed over before those ahead of it are answered. Not while replies are skipped:
+    /// which one is, is decided when the next request is run.
+    fn may_take(&self, request: &Request) -> bool {
+        self.session.replies == Replies::On && self.questions.len() < MAX_QUESTIONS && is_of_peers(request)
+    }
+
     /// Hands a question of a peer to the driver, behind those that it has already.
     async fn take_question(&mut self, request: Request, started: Instant) -> Result<(), End> {
         let before = self.output.len();
@@ -255,10 +262,13 @@ impl Connection {
             Flow::Ask(question) => {
                 let Question { ask, render } = *question;
                 if let Ok(answer) = self.session.server.context.handle.submit(ask).await {
+                    let name = self.session.current;
                     self.questions.push_back(Waiting {
                         request,
                         render,
                         answer,
+                        name,
+                        started,
                     });
                     return Ok(());
                 }
@@ -289,6 +299,8 @@ impl Connection {
             request,
             render,
             answer,
+            name,
+            started,
         }) = self.questions.pop_front()
         {
             let answer = tokio::select! {
@@ -300,6 +312,7 @@ impl Connection {
                 Ok(answer) => self.session.answer(&request, answer, render, &mut self.output),
                 Err(_) => self.stopped(),
             }
+            self.count(name, started, Instant::now());
         }
         Ok(())
     }
@@ -321,11 +334,16 @@ impl Connection {
             }
         }
         let now = Instant::now();
-        if let Some(name) = self.session.current {
-            let took = now.saturating_duration_since(started);
+        self.count(self.session.current, started, now);
+        Ok(now)
+    }
+
+    /// Tells how long a command took from its arrival to its answer.
+    fn count(&self, name: Option<&'static str>, started: Instant, answered: Instant) {
+        if let Some(name) = name {
+            let took = answered.saturating_duration_since(started);
             self.session.server.context.telemetry.command(name, took);
         }
-        Ok(now)
     }
 
     /// Waits until clients are paused no more. Messages go on to subscribers.

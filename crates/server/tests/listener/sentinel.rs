@@ -297,3 +297,20 @@ async fn an_error_does_not_overtake_a_question() {
     );
     client.check(lines, &expected).await;
 }
+
+/// A reply that is skipped is skipped among such questions too.
+#[tokio::test]
+async fn a_skipped_reply_is_that_of_the_next_question() {
+    let fixture = Setup {
+        answer: script,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let mut client = fixture.client().await;
+    let ask = "SENTINEL is-master-down-by-addr 10.0.0.1 6379 7";
+    let lines = format!("CLIENT REPLY SKIP\r\n{ask} a\r\n{ask} b\r\nPING");
+    client
+        .check(&lines, "*3\r\n:0\r\n$1\r\nb\r\n:7\r\n+PONG\r\n")
+        .await;
+}
