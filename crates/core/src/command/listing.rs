@@ -7,7 +7,7 @@ use crate::failover::{Cause, Stage};
 use crate::group::{Group, View};
 use crate::id::SentinelId;
 use crate::instance::health::Health;
-use crate::instance::info::Role;
+
 use crate::instance::link::Link;
 use crate::instance::{Following, Instance};
 use crate::peer::Peer;
@@ -241,12 +241,7 @@ fn info_fields(listing: &mut Listing, now: Instant, instance: &Instance) {
         "info-refresh",
         instance.info_at.map_or_else(|| "0".to_owned(), |at| age(now, at)),
     ));
-    let role = if instance.role == Role::Primary {
-        Role::Primary
-    } else {
-        Role::Replica
-    };
-    listing.push(("role-reported", role.wire().to_owned()));
+    listing.push(("role-reported", instance.role.wire().to_owned()));
     listing.push(("role-reported-time", age(now, instance.role_since)));
 }
 
