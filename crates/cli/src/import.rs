@@ -141,7 +141,7 @@ fn write(options: &Options, output: &Path, parsed: &Parsed, config: &Config) -> 
     let mut written = Vec::new();
     // The state first: a configuration without its state could vote twice in one epoch.
     if let (Some(dir), Some(my_id)) = (&options.state_dir, &config.my_id) {
-        let state = render_state(&config.registry(|| my_id.clone()), &config.secret_files);
+        let state = render_state(&config.registry(|| my_id.clone()), &config.secret_files, &[]);
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let path = dir.join(STATE_FILE);
         new_file::write(&path, &state, Some(&options.file))?;

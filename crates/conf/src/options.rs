@@ -1,5 +1,6 @@
 //! The settings, as plain data with their defaults.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Registry, Secret, SentinelId};
 
 use crate::diagnostic::Diagnostic;
+use crate::lex::quote;
 use crate::script::ScriptLine;
 use crate::secrets::SecretFiles;
 use crate::tls::TlsOptions;
@@ -177,6 +179,21 @@ impl UserLine {
             is_main: true,
             is_edited: true,
         }
+    }
+
+    /// The user as a line of a configuration.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut line = format!("user {}", quote(&self.name));
+        for rule in &self.rules {
+            line.push(' ');
+            match rule.strip_prefix('#') {
+                // Only at the start of a line would it begin a comment.
+                Some(digest) if matches!(quote(digest), Cow::Borrowed(_)) => line.push_str(rule),
+                _ => line.push_str(&quote(rule)),
+            }
+        }
+        line
     }
 }
 

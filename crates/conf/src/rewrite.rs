@@ -5,7 +5,6 @@
 //! the file, and so do blank lines and the spelling of a line whose meaning has not changed: the file belongs to the
 //! person who wrote it. Redis and Valkey Sentinel load the result.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bellwether_core::{LogLevel, Registry};
@@ -161,26 +160,13 @@ fn place_users(lines: &mut [Line<'_>], users: &[UserLine]) -> Vec<String> {
         let Role::User(name) = &line.role else { continue };
         line.role = match users.iter().find(|user| user.name == *name) {
             Some(user) if !placed.insert(&user.name) => Role::Gone,
-            Some(user) if user.is_edited => Role::Taken(Some(user_line(user))),
+            Some(user) if user.is_edited => Role::Taken(Some(user.text())),
             Some(_) => Role::Kept,
             None => Role::Gone,
         };
     }
     let is_new = |user: &&UserLine| user.is_edited && user.is_main && !placed.contains(&user.name);
-    users.iter().filter(is_new).map(user_line).collect()
-}
-
-fn user_line(user: &UserLine) -> String {
-    let mut line = format!("user {}", lex::quote(&user.name));
-    for rule in &user.rules {
-        line.push(' ');
-        match rule.strip_prefix('#') {
-            // Only at the start of a line would it begin a comment.
-            Some(digest) if matches!(lex::quote(digest), Cow::Borrowed(_)) => line.push_str(rule),
-            _ => line.push_str(&lex::quote(rule)),
-        }
-    }
-    line
+    users.iter().filter(is_new).map(UserLine::text).collect()
 }
 
 /// Gives each directive its line; what finds none is returned.

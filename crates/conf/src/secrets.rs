@@ -174,10 +174,10 @@ mod tests {
         let rewritten = rewrite(FILE, &config, &registry);
         assert!(!rewritten.contains("hush"), "{rewritten}");
         assert!(rewritten.starts_with(FILE), "{rewritten}");
-        let state = render_state(&registry, &config.secret_files);
+        let state = render_state(&registry, &config.secret_files, &[]);
         assert!(!state.contains("hush"), "{state}");
         // Without its file the password belongs to the state.
-        assert!(render_state(&registry, &Default::default()).contains("hush"));
+        assert!(render_state(&registry, &Default::default(), &[]).contains("hush"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, Problems};
 use crate::emit;
 use crate::generic;
 use crate::lex;
-use crate::options::{Config, DaemonOptions, NamedOptions, SentinelOptions};
+use crate::options::{Config, DaemonOptions, NamedOptions, SentinelOptions, UserLine};
 use crate::secrets::SecretFiles;
 use crate::sentinel::Executor;
 use crate::source::Statement;
@@ -25,8 +25,9 @@ const HEADER: &str = "# Bellwether state, format 1. Written by the daemon: do no
 /// What all first lines begin with, whatever the format.
 const HEADER_START: &str = "# Bellwether state, format ";
 
-/// The one line that is not a sentinel directive.
+/// The directives beside those of sentinels: this one, and `user`.
 const LOG_LEVEL: &str = "loglevel";
+const USER: &str = "user";
 
 /// What stands before the checksum in the last line.
 const CHECKSUM_START: &str = "# checksum crc32 ";
@@ -60,9 +61,9 @@ pub enum StateError {
 
 /// The durable state as a text.
 ///
-/// Passwords of `secret_files` are left out. Failovers under way and receipts of past ones are not in it: a restart begins with what was decided.
+/// Passwords of `secret_files` are left out, and of `users` all that were not changed while the daemon ran. Failovers under way and receipts of past ones are not in it: a restart begins with what was decided.
 #[must_use]
-pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
+pub fn render_state(registry: &Registry, secret_files: &SecretFiles, users: &[UserLine]) -> String {
     let mut text = format!("{HEADER}\n");
     let log_level = registry.globals.log_level;
     if log_level != LogLevel::default() {
@@ -70,6 +71,10 @@ pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
     }
     for directive in emit::state(registry, secret_files) {
         text.push_str(&directive.line());
+        text.push('\n');
+    }
+    for user in users.iter().filter(|user| user.is_edited) {
+        text.push_str(&user.text());
         text.push('\n');
     }
     let checksum = crc32(text.as_bytes());
@@ -85,6 +90,8 @@ pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
 ///   that is never rewritten has config epoch 0, so its address only counts until the state knows the group.
 /// - Options: what the configuration names holds; an option that it does not name (set by SENTINEL SET or CONFIG SET)
 ///   comes from the state. The quorum is always named; of renamed commands, each counts for itself.
+/// - ACL users: those that the configuration names are as it says, others come from the state. `requirepass` is the
+///   password of the default user even if its rules come from the state. With `aclfile` the state has no say.
 /// - Known replicas and sentinels: the state's.
 /// - Groups that only the state has, because they were added by SENTINEL MONITOR, are added. So a group that is
 ///   taken out of the configuration must also be removed by SENTINEL REMOVE; and one that was only removed by
@@ -95,6 +102,7 @@ pub fn render_state(registry: &Registry, secret_files: &SecretFiles) -> String {
 pub fn apply_state(config: &mut Config, text: &str) -> Result<(), StateError> {
     let state = read(checked(text)?)?;
     merge_globals(config, &state);
+    merge_users(&mut config.daemon, state.daemon.users);
     config.my_id = state.my_id.or_else(|| config.my_id.take());
     config.current_epoch = config.current_epoch.max(state.current_epoch);
     for (name, record) in state.groups {
@@ -176,7 +184,7 @@ fn read(text: &str) -> Result<Config, StateError> {
         };
         match statement.text(0) {
             "sentinel" => statements.push(statement),
-            LOG_LEVEL => {
+            LOG_LEVEL | USER => {
                 if let Err(fault) = generic::run(&mut daemon, &mut SentinelOptions::default(), &statement) {
                     problems.error(&statement, fault);
                 }
@@ -216,6 +224,20 @@ fn merge_globals(config: &mut Config, state: &Config) {
     }
     if !named.log_level {
         config.daemon.loglevel = state.daemon.loglevel;
+    }
+}
+
+fn merge_users(configured: &mut DaemonOptions, saved: Vec<UserLine>) {
+    if configured.aclfile.is_some() {
+        return;
+    }
+    for mut user in saved {
+        if configured.users.iter().any(|known| known.name == user.name) {
+            continue;
+        }
+        // Only what was changed while a daemon ran is in a state, and there it must stay.
+        user.is_edited = true;
+        configured.users.push(user);
     }
 }
 
@@ -352,7 +374,11 @@ mod tests {
     fn a_restart_knows_what_was_decided() {
         let registry = lived();
         let mut config = load(FILE);
-        apply_state(&mut config, &render_state(&registry, &SecretFiles::default())).expect("a good state");
+        apply_state(
+            &mut config,
+            &render_state(&registry, &SecretFiles::default(), &[]),
+        )
+        .expect("a good state");
         assert_eq!(config.my_id, Some(id("a")));
         assert_eq!(config.current_epoch, Epoch(4));
         assert_eq!(config.groups["added"], registry.groups["added"]);
@@ -381,7 +407,7 @@ mod tests {
                 renamed: Some("guess".to_owned()),
             },
         });
-        let state = render_state(&registry, &SecretFiles::default());
+        let state = render_state(&registry, &SecretFiles::default(), &[]);
 
         let mut config = load(FILE);
         apply_state(&mut config, &state).expect("a good state");
@@ -398,9 +424,36 @@ mod tests {
     }
 
     #[test]
+    fn users_that_were_changed_come_back_unless_the_file_names_them() {
+        let user = |name: &str, is_edited| UserLine {
+            rules: vec!["on".to_owned(), "#ab".to_owned(), "(+ping &a b)".to_owned()],
+            is_edited,
+            ..UserLine::unplaced(name.to_owned())
+        };
+        let users = [user("a", true), user("b", true), user("c", false)];
+        let state = render_state(&lived(), &SecretFiles::default(), &users);
+        let names = |file: &str| {
+            let mut config = load(&format!("{FILE}{file}"));
+            apply_state(&mut config, &state).expect("a good state");
+            let users = config.daemon.users.iter();
+            users
+                .map(|user| format!("{} {} {}", user.name, user.rules.join(","), user.is_edited))
+                .collect::<Vec<_>>()
+        };
+        let rules = "on,#ab,(+ping &a b) true";
+        assert_eq!(names(""), [format!("a {rules}"), format!("b {rules}")]);
+        assert_eq!(
+            names("user b off\n"),
+            ["b off false".to_owned(), format!("a {rules}")]
+        );
+        assert_eq!(names("aclfile f\n"), [""; 0]);
+    }
+
+    #[test]
     fn a_newer_address_in_the_file_holds() {
         let mut config = load(&format!("{FILE}sentinel config-epoch m 7\n"));
-        apply_state(&mut config, &render_state(&lived(), &SecretFiles::default())).expect("a good state");
+        apply_state(&mut config, &render_state(&lived(), &SecretFiles::default(), &[]))
+            .expect("a good state");
         let record = &config.groups["m"];
         assert_eq!(
             (&record.primary, record.config_epoch),
@@ -412,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_state_that_is_not_whole_is_refused() {
-        let good = render_state(&lived(), &SecretFiles::default());
+        let good = render_state(&lived(), &SecretFiles::default(), &[]);
         let fails = |text: &str| {
             let mut config = load(FILE);
             let error = apply_state(&mut config, text).expect_err(text);

@@ -219,7 +219,7 @@ proptest! {
     #[test]
     fn a_state_can_be_loaded(registry in registry()) {
         let mut config = Config::default();
-        let text = render_state(&registry, &Default::default());
+        let text = render_state(&registry, &Default::default(), &[]);
         prop_assert_eq!(apply_state(&mut config, &text), Ok(()));
         prop_assert_eq!(config.registry(|| registry.my_id.clone()), registry);
     }

@@ -196,12 +196,13 @@ impl Daemon {
             log,
         } = start;
         files::raise_limit(config.daemon.maxclients);
+        read_state(&mut config)?;
         secrets::read_own(&mut config)?;
         let access = Access::load(&config.daemon).map_err(DaemonError::Users)?;
         if !lock.is_held() {
             warn!("the file system of the state has no locks: nothing would stop a second coordinator on it");
         }
-        let store = open_store(&mut config, config_file.clone(), &access, lock)?;
+        let store = open_store(&config, config_file.clone(), &access, lock)?;
         secrets::read_groups(&mut config)?;
         let tls = Tls::load(&config.daemon.tls)?;
         let entrances = bind::entrances(&config.daemon, tls.as_ref()).await?;
@@ -379,9 +380,22 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Where the state goes, after what is there already has been taken into `config`.
+/// Takes what is in the state directory, if there is one, into `config`.
+fn read_state(config: &mut Config) -> Result<(), DaemonError> {
+    let Some(directory) = &config.daemon.state_dir else {
+        return Ok(());
+    };
+    let path = directory.join(STATE_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => apply_state(config, &text).map_err(|source| DaemonError::State { path, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(DaemonError::ReadState { path, source }),
+    }
+}
+
+/// Where the state goes.
 fn open_store(
-    config: &mut Config,
+    config: &Config,
     config_file: PathBuf,
     access: &Access,
     lock: StateLock,
@@ -398,16 +412,11 @@ fn open_store(
         return Ok(Store::new(config_file, Box::new(render), lock));
     };
     let path = directory.join(STATE_FILE);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => apply_state(config, &text).map_err(|source| DaemonError::State {
-            path: path.clone(),
-            source,
-        })?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(DaemonError::ReadState { path, source }),
-    }
     let secret_files = config.secret_files.clone();
-    let render = move |_: &str, registry: &Registry| Ok(render_state(registry, &secret_files));
+    let (loaded, access) = (config.daemon.users.clone(), access.clone());
+    let render = move |_: &str, registry: &Registry| {
+        Ok(render_state(registry, &secret_files, &access.for_state(&loaded)))
+    };
     Ok(Store::new(path, Box::new(render), lock))
 }
 

@@ -232,3 +232,87 @@ async fn a_group_is_monitored_across_a_restart() {
     handle.shutdown();
     running.await.expect("no panic").expect("an orderly end");
 }
+
+/// A daemon runs while these commands are given, one connection for each; gives the first line of each answer.
+async fn orders(place: &Place, lines: &[&str]) -> Vec<String> {
+    let daemon = place.prepare().await.expect("it starts");
+    let handle = daemon.handle().clone();
+    let running = tokio::spawn(daemon.run());
+    let mut answers = Vec::new();
+    for line in lines {
+        answers.push(order(place.port, line).await);
+    }
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
+    answers
+}
+
+#[tokio::test]
+async fn users_changed_while_it_runs_are_kept_in_the_state() {
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir(&state).expect("a directory");
+    let lines = format!("bellwether state-dir {}\n", state.display());
+    place.write(&format!("{lines}user named on >old +@all\n"));
+    let changes = [
+        "ACL SETUSER made on >pw +@all",
+        "ACL SETUSER unmade on >pw +@all",
+        "ACL SETUSER named resetpass >new",
+        "ACL DELUSER unmade nobody",
+        "ACL DELUSER nobody",
+    ];
+    let answers = orders(&place, &changes).await;
+    assert_eq!(answers, ["+OK", "+OK", "+OK", ":1", ":0"]);
+    let saved = fs::read_to_string(place.saved()).expect("the state");
+    assert!(
+        saved.contains("user made on") && !saved.contains(">pw"),
+        "{saved}"
+    );
+    assert!(
+        !saved.contains("unmade") && !saved.contains("user named"),
+        "{saved}"
+    );
+
+    // A second restart shows that the state keeps what it has; what the configuration names is as it says.
+    for _ in 0..2 {
+        let logins = [
+            "AUTH made pw",
+            "AUTH unmade pw",
+            "AUTH named old",
+            "AUTH named new",
+        ];
+        let answers = orders(&place, &logins).await;
+        let is_in: Vec<bool> = answers.iter().map(|answer| answer == "+OK").collect();
+        assert_eq!(is_in, [true, false, true, false], "{answers:?}");
+    }
+
+    // Rights of the default user come from the state, its password from the configuration.
+    let answers = orders(&place, &["ACL SETUSER default >first -ping"]).await;
+    assert_eq!(answers, ["+OK"]);
+    place.write(&format!("{lines}requirepass second\n"));
+    let answers = orders(&place, &["AUTH first", "AUTH second", "PING"]).await;
+    assert!(
+        answers[0].starts_with("-WRONGPASS") && answers[1] == "+OK",
+        "{answers:?}"
+    );
+    assert!(answers[2].starts_with("-NOAUTH"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_user_that_cannot_be_saved_is_told_so() {
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir(&state).expect("a directory");
+    place.write(&format!("bellwether state-dir {}\n", state.display()));
+    let daemon = place.prepare().await.expect("it starts");
+    let handle = daemon.handle().clone();
+    let running = tokio::spawn(daemon.run());
+    assert_eq!(order(place.port, "SENTINEL FLUSHCONFIG").await, "+OK");
+    fs::remove_dir_all(&state).expect("the disk goes");
+    for line in ["ACL SETUSER made on", "ACL DELUSER made"] {
+        let refused = order(place.port, line).await;
+        assert!(refused.starts_with("-ERR"), "{refused}");
+    }
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
+}

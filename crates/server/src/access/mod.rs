@@ -14,7 +14,7 @@ mod rules;
 mod selector;
 mod user;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +61,17 @@ struct Options {
     file: Option<PathBuf>,
     /// Whether a new user may listen to everything.
     all_channels: bool,
+    /// Where changes go to a state directory, beside a configuration that is never written: what that says.
+    beside: Option<Beside>,
+}
+
+/// What a configuration that is never written says about users.
+#[derive(Clone, Debug)]
+struct Beside {
+    /// The users that it names.
+    named: BTreeSet<String>,
+    /// Whether it has the password of the default user.
+    requirepass: bool,
 }
 
 /// All users at one moment.
@@ -173,12 +184,15 @@ impl Access {
         let kept = Options {
             file: options.aclfile.clone(),
             all_channels: options.acl_pubsub_allchannels,
+            beside: Beside::of(options),
         };
         let mut users = match &options.aclfile {
             Some(path) => file::load(path, kept.all_channels)?,
             None => configured(&options.users, kept.all_channels)?,
         };
-        require_password(&mut users, options.requirepass.as_ref());
+        let of_state = |user: &UserLine| user.name == DEFAULT_USER && user.is_edited;
+        let is_older = options.users.iter().any(of_state);
+        require_password(&mut users, options.requirepass.as_ref(), is_older);
         if users.len() > MAX_USERS {
             return Err(AccessError::TooMany);
         }
@@ -305,6 +319,31 @@ impl Access {
         file::save(self.file()?, users.iter().map(|user| &**user)).map_err(AclFileError::Save)
     }
 
+    /// Whether a change of users is to be saved at once: with a state directory, and no ACL file.
+    pub(crate) fn saves_changes(&self) -> bool {
+        self.shared.options.beside.is_some()
+    }
+
+    /// Why a change of this user will not outlast the process, where users are kept in the state.
+    pub(crate) fn why_lost(&self, name: &str) -> Option<&'static str> {
+        let beside = self.shared.options.beside.as_ref()?;
+        if beside.named.contains(name) {
+            return Some("the configuration names this user");
+        }
+        let is_default = name == DEFAULT_USER && beside.requirepass;
+        is_default.then_some("the password of this user is the one of 'requirepass'")
+    }
+
+    /// The users for the state: those that were changed and that the configuration does not name.
+    pub(crate) fn for_state(&self, loaded: &[UserLine]) -> Vec<UserLine> {
+        let Some(beside) = &self.shared.options.beside else {
+            return Vec::new();
+        };
+        let mut lines = self.lines(loaded);
+        lines.retain(|line| line.is_edited && !beside.named.contains(&line.name));
+        lines
+    }
+
     /// What the `user` lines of the configuration must say now, given what they said when they were loaded.
     #[must_use]
     pub fn lines(&self, loaded: &[UserLine]) -> Vec<UserLine> {
@@ -370,6 +409,21 @@ impl Access {
     }
 }
 
+impl Beside {
+    /// `None` where changes are kept in another place.
+    fn of(options: &DaemonOptions) -> Option<Self> {
+        let is_it = options.state_dir.is_some() && options.aclfile.is_none();
+        let named = options.users.iter().filter(|user| !user.is_edited);
+        is_it.then(|| Self {
+            named: named.map(|user| user.name.clone()).collect(),
+            requirepass: options
+                .requirepass
+                .as_ref()
+                .is_some_and(|it| !it.expose().is_empty()),
+        })
+    }
+}
+
 impl Users {
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<User>> {
         self.by_name.get(std::str::from_utf8(name).ok()?)
@@ -408,6 +462,7 @@ fn configured(lines: &[UserLine], all_channels: bool) -> Result<BTreeMap<Arc<str
             RulesError::Rule { reason, .. } => refuse(reason.to_string()),
             other => refuse(other.to_string()),
         })?;
+        user.is_edited = line.is_edited;
         if !user.is_on {
             tracing::warn!(
                 "The user '{}' is disabled (there is no 'on' modifier in the user description). Make sure this is not a \
@@ -422,12 +477,15 @@ fn configured(lines: &[UserLine], all_channels: bool) -> Result<BTreeMap<Arc<str
 
 /// Has the default user need the password of `requirepass`. Unlike Sentinel, which lets everyone in if a line beside
 /// it says so: that line is often one that Sentinel wrote by itself before the password was set. A password in that line
-/// counts alone, as there.
-fn require_password(users: &mut BTreeMap<Arc<str>, Arc<User>>, requirepass: Option<&Secret>) {
+/// counts alone, as there; unless the line `is_older`: from the state, while `requirepass` was read just now.
+fn require_password(users: &mut BTreeMap<Arc<str>, Arc<User>>, requirepass: Option<&Secret>, is_older: bool) {
     let Some(password) = requirepass.filter(|password| !password.expose().is_empty()) else {
         return;
     };
-    if let Some(user) = users.get_mut(DEFAULT_USER).filter(|user| user.is_open) {
+    if let Some(user) = users
+        .get_mut(DEFAULT_USER)
+        .filter(|user| user.is_open || is_older)
+    {
         let user = Arc::make_mut(user);
         user.is_open = false;
         user.passwords = vec![password::Digest::of(password.expose().as_bytes())];

@@ -4,6 +4,7 @@
 //! idle connections cost only their task. Never reads while replies wait to be written.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future;
 use std::io;
 use std::sync::Arc;
@@ -64,7 +65,6 @@ pub(crate) struct Connection {
 }
 
 /// A question that the driver has.
-#[derive(Debug)]
 struct Waiting {
     request: Request,
     render: Render,
@@ -72,6 +72,15 @@ struct Waiting {
     /// Its command, and when it came, for the figures.
     name: Option<&'static str>,
     started: Instant,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting")
+            .field("name", &self.name)
+            .field("started", &self.started)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why the connection ends.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bellwether_core::whole_millis;
+use bellwether_core::{Answer, Request as Ask, whole_millis};
 use bellwether_resp::Encoder;
 
 use super::spec::{Categories, Command};
-use super::{Flow, Lookup, catalog, lookup_from};
+use super::{Flow, Lookup, answer, catalog, lookup_from};
 use crate::access::{Attempt, CATEGORIES, DEFAULT_USER, Denied, LogEntry, Reason, User};
 use crate::client::session::Call;
 use crate::listener::Server;
@@ -128,7 +128,22 @@ pub(super) fn setuser(call: &mut Call<'_>) -> Flow {
         }
     }
     tracing::info!(client = call.session.client.id, user = name, "ACL user changed");
+    warn_of_loss(&server, &name);
+    if server.context.access.saves_changes() {
+        return Flow::ask(Ask::FlushConfig);
+    }
     call.ok()
+}
+
+/// Where the configuration is never written, what it says of a user holds at every start.
+fn warn_of_loss(server: &Server, name: &str) {
+    if let Some(reason) = server.context.access.why_lost(name) {
+        tracing::warn!(
+            user = name,
+            reason,
+            "this change lasts until the next start, unless the configuration is changed as well"
+        );
+    }
 }
 
 /// `ACL DELUSER <user> …`
@@ -145,11 +160,21 @@ pub(super) fn deluser(call: &mut Call<'_>) -> Flow {
             user = &**name,
             "ACL user removed"
         );
+        warn_of_loss(&server, name);
     }
     close_strangers(&server, call.session.client.id);
+    let count = i64::try_from(removed.len()).unwrap_or(i64::MAX);
+    if count > 0 && server.context.access.saves_changes() {
+        return Flow::ask_then(Ask::FlushConfig, move |call, answer| {
+            call.session.refresh();
+            match answer {
+                Answer::Ok => call.reply().integer(count),
+                other => answer::write(call, other),
+            }
+        });
+    }
     call.session.refresh();
-    call.reply()
-        .integer(i64::try_from(removed.len()).unwrap_or(i64::MAX));
+    call.reply().integer(count);
     Flow::Done
 }
 

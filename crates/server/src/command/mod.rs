@@ -51,7 +51,7 @@ pub(crate) enum Flow {
 pub(crate) type Work = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// Writes the driver's answer.
-pub(crate) type Render = fn(&mut Call<'_>, Answer);
+pub(crate) type Render = Box<dyn FnOnce(&mut Call<'_>, Answer) + Send>;
 
 /// A question to the driver.
 pub(crate) struct Question {
@@ -65,7 +65,9 @@ impl Flow {
         Self::ask_then(ask, answer::write)
     }
 
-    fn ask_then(ask: Ask, render: Render) -> Self {
+    /// A `render` that captures nothing, as most do, costs no allocation.
+    fn ask_then(ask: Ask, render: impl FnOnce(&mut Call<'_>, Answer) + Send + 'static) -> Self {
+        let render = Box::new(render);
         Self::Ask(Box::new(Question { ask, render }))
     }
 }
