@@ -11,6 +11,7 @@ mod export;
 mod import;
 mod new_file;
 mod output;
+mod process;
 mod server;
 mod stand_in;
 mod status;

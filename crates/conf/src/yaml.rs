@@ -5,7 +5,9 @@
 //! bind: [127.0.0.1, "-::1"]
 //! protected-mode: false
 //! requirepass: "what clients give"
-//! aclfile: /etc/bellwether/users.acl
+//! users:                             # or aclfile: /etc/bellwether/users.acl
+//!   - { name: ops, rules: "on >secret ~* &* +@all" }
+//!   - { name: reader, rules: ["on", "#…", "+sentinel|masters"] }
 //! acllog-max-len: 128
 //! acl-pubsub-default: resetchannels
 //! dir: /var/lib/bellwether

@@ -1,18 +1,15 @@
 //! From a configuration and, where it is kept apart, its state.
 
 use std::{
-    fmt::Write,
     io,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, bail};
-use bellwether_conf::{
-    Config, DaemonOptions, LogLevel, STATE_FILE, Source, apply_state, is_yaml, quote, rewrite,
-};
+use bellwether_conf::{Config, DaemonOptions, LogLevel, STATE_FILE, Source, apply_state, is_yaml, rewrite};
 
 use super::Export;
-use crate::texts;
+use crate::{process, texts};
 
 /// Stands in for the id of a sentinel that was never started; its line is taken out again.
 const NO_ID: &str = "0000000000000000000000000000000000000000";
@@ -144,64 +141,31 @@ fn with_state(base: &str, config: &Config) -> anyhow::Result<String> {
     Ok(text.replace(&blank, ""))
 }
 
-/// The options of the process as directives, where they are not what Redis Sentinel does anyway.
+/// What YAML says about the process as directives.
 fn generic_lines(daemon: &DaemonOptions) -> String {
-    let default = DaemonOptions::default();
-    let mut lines = Lines::default();
-    lines.put("port", daemon.port);
-    if daemon.bind.is_empty() {
-        lines.put("bind", "\"\"");
-    } else if daemon.bind != default.bind {
-        let hosts = daemon.bind.iter().map(|bind| {
-            let sign = if bind.optional { "-" } else { "" };
-            format!("{sign}{}", bind.host)
-        });
-        lines.put("bind", hosts.collect::<Vec<_>>().join(" "));
-    }
-    lines.flag("protected-mode", daemon.protected_mode);
-    if let Some(password) = &daemon.requirepass {
-        lines.put("requirepass", quote(password.expose()));
-    }
-    for (name, path) in [
-        ("dir", &daemon.dir),
-        ("logfile", &daemon.logfile),
-        ("pidfile", &daemon.pidfile),
-    ] {
-        if let Some(path) = path {
-            lines.put(name, quote(&path.to_string_lossy()));
+    let entries = process::entries(daemon).into_iter();
+    let lines = entries.map(|(name, value)| format!("{name} {}\n", value.in_conf()));
+    let users = daemon.users.iter().map(|user| format!("{}\n", user.text()));
+    lines.chain(users).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::process::tests::daemon;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_loaded(daemon in daemon()) {
+            let text = generic_lines(&daemon);
+            let loaded = texts::parse_source(Source::new("f", text.clone()), Vec::new()).result;
+            prop_assert!(loaded.is_ok(), "{text}\n{loaded:?}");
+            let mut loaded = loaded.expect("just checked").daemon;
+            prop_assert!(process::same_users(&loaded.users, &daemon.users), "{text}");
+            loaded.users.clone_from(&daemon.users);
+            prop_assert_eq!(loaded, daemon, "{}", text);
         }
-    }
-    let level = match daemon.loglevel {
-        LogLevel::Debug => "debug",
-        LogLevel::Verbose => "verbose",
-        LogLevel::Notice => "notice",
-        LogLevel::Warning => "warning",
-        LogLevel::Nothing => "nothing",
-    };
-    lines.put("loglevel", level);
-    lines.flag("daemonize", daemon.daemonize);
-    lines.put("maxclients", daemon.maxclients);
-    lines.put("tcp-backlog", daemon.tcp_backlog);
-    lines.put("tcp-keepalive", daemon.tcp_keepalive.as_secs());
-    lines.put("timeout", daemon.timeout.as_secs());
-    if let Some(addr) = daemon.bind_source_addr {
-        lines.put("bind-source-addr", addr);
-    }
-    lines.text
-}
-
-#[derive(Default)]
-struct Lines {
-    text: String,
-}
-
-impl Lines {
-    fn put(&mut self, name: &str, value: impl std::fmt::Display) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{name} {value}");
-    }
-
-    fn flag(&mut self, name: &str, yes: bool) {
-        self.put(name, if yes { "yes" } else { "no" });
     }
 }

@@ -3,9 +3,12 @@
 use std::{fmt::Write, path::Path, time::Duration};
 
 use anyhow::bail;
-use bellwether_conf::{Bind, Config, DaemonOptions, LogFormat, LogLevel, SentinelOptions, Source, UserLine};
+use bellwether_conf::{Config, DaemonOptions, LogFormat, SentinelOptions, Source, UserLine};
 
-use crate::texts;
+use crate::{
+    process::{self, Value},
+    texts,
+};
 
 /// The YAML text of `config` with its state in `state_dir`.
 ///
@@ -38,11 +41,9 @@ pub(super) fn text(config: &Config, state_dir: &Path, from: &Path) -> anyhow::Re
 /// Whether `copied` says the same, the state aside.
 fn is_same(config: &Config, mut copied: Config) -> bool {
     copied.daemon.state_dir.clone_from(&config.daemon.state_dir);
-    if config
-        .daemon
-        .users
-        .iter()
-        .all(|user| says_nothing(user, &config.daemon))
+    let users = &config.daemon.users;
+    if process::same_users(&copied.daemon.users, users)
+        || users.iter().all(|user| says_nothing(user, &config.daemon))
     {
         copied.daemon.users.clone_from(&config.daemon.users);
     }
@@ -69,49 +70,33 @@ fn says_nothing(user: &UserLine, daemon: &DaemonOptions) -> bool {
 }
 
 fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
-    let default = DaemonOptions::default();
-    yaml.entry(0, "port", daemon.port);
-    if daemon.bind != default.bind {
-        let hosts: Vec<String> = daemon.bind.iter().map(|bind| quoted(&bind_text(bind))).collect();
-        // Nowhere is written as an empty address.
-        let hosts = if hosts.is_empty() {
-            quoted("")
-        } else {
-            format!("[{}]", hosts.join(", "))
-        };
-        yaml.entry(0, "bind", hosts);
+    for (name, value) in process::entries(daemon) {
+        match value {
+            Value::Plain(text) => yaml.entry(0, name, text),
+            Value::Flag(yes) => yaml.entry(0, name, yes),
+            Value::Text(text) => yaml.text_entry(0, name, &text),
+            // Nowhere is written as an empty address.
+            Value::Hosts(hosts) if hosts.is_empty() => yaml.text_entry(0, name, ""),
+            Value::Hosts(hosts) => yaml.entry(0, name, list(&hosts)),
+        }
     }
-    yaml.flag("protected-mode", daemon.protected_mode, default.protected_mode);
-    yaml.optional_text(
-        "requirepass",
-        daemon.requirepass.as_ref().map(|secret| secret.expose()),
-    );
-    for (key, path) in [
-        ("dir", &daemon.dir),
-        ("logfile", &daemon.logfile),
-        ("pidfile", &daemon.pidfile),
-    ] {
-        yaml.optional_text(key, path.as_ref().map(|path| path.to_string_lossy()).as_deref());
+    if daemon.log_format == LogFormat::Json {
+        yaml.entry(0, "log-format", "json");
     }
-    yaml.changed("loglevel", level(daemon.loglevel), level(default.loglevel));
-    yaml.changed(
-        "log-format",
-        format_name(daemon.log_format),
-        format_name(default.log_format),
-    );
-    yaml.flag("daemonize", daemon.daemonize, default.daemonize);
-    yaml.changed("maxclients", daemon.maxclients, default.maxclients);
-    yaml.changed("tcp-backlog", daemon.tcp_backlog, default.tcp_backlog);
-    yaml.changed(
-        "tcp-keepalive",
-        daemon.tcp_keepalive.as_secs(),
-        default.tcp_keepalive.as_secs(),
-    );
-    yaml.changed("timeout", daemon.timeout.as_secs(), default.timeout.as_secs());
-    let source = daemon.bind_source_addr.map(|addr| addr.to_string());
-    yaml.optional_text("bind-source-addr", source.as_deref());
     let http = daemon.http_bind.map(|addr| addr.to_string());
     yaml.optional_text("http-bind", http.as_deref());
+    if daemon.users.iter().any(|user| !says_nothing(user, daemon)) {
+        yaml.line(0, "users:");
+        for user in &daemon.users {
+            let name = quoted(&user.name);
+            yaml.line(1, &format!("- {{ name: {name}, rules: {} }}", list(&user.rules)));
+        }
+    }
+}
+
+fn list(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 fn sentinel(yaml: &mut Yaml, options: &SentinelOptions) {
@@ -198,27 +183,6 @@ fn millis(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
 
-fn bind_text(bind: &Bind) -> String {
-    format!("{}{}", if bind.optional { "-" } else { "" }, bind.host)
-}
-
-const fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Debug => "debug",
-        LogLevel::Verbose => "verbose",
-        LogLevel::Notice => "notice",
-        LogLevel::Warning => "warning",
-        LogLevel::Nothing => "nothing",
-    }
-}
-
-const fn format_name(format: LogFormat) -> &'static str {
-    match format {
-        LogFormat::Plain => "plain",
-        LogFormat::Json => "json",
-    }
-}
-
 /// As a text between double quotes: what JSON takes, YAML takes.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -249,13 +213,27 @@ impl Yaml {
         }
     }
 
-    fn changed<T: std::fmt::Display + PartialEq>(&mut self, key: &str, value: T, default: T) {
+    fn flag(&mut self, key: &str, value: bool, default: bool) {
         if value != default {
             self.entry(0, key, value);
         }
     }
+}
 
-    fn flag(&mut self, key: &str, value: bool, default: bool) {
-        self.changed(key, value, default);
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::process::tests::daemon;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_loaded(daemon in daemon()) {
+            let mut config = Config::default();
+            config.daemon = daemon;
+            let text = text(&config, Path::new("/s"), Path::new("f"));
+            prop_assert!(text.is_ok(), "{text:?}");
+        }
     }
 }

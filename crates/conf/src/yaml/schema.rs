@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::node::{Node, Value};
-use crate::diagnostic::Fault;
-use crate::lex::Word;
+use crate::diagnostic::{COVER, Fault};
+use crate::lex::{self, Word};
 use crate::parse::Walk;
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
@@ -110,8 +110,8 @@ const ROOT: &[Entry] = &[
     ),
 ];
 
-/// Keys of the whole that hold maps.
-const ROOT_MAPS: [&str; 2] = ["announce", "groups"];
+/// Keys of the whole that hold maps or lists of maps.
+const ROOT_MAPS: [&str; 3] = ["announce", "groups", "users"];
 
 /// Keys of `announce`.
 const ANNOUNCE: &[Entry] = &[
@@ -147,6 +147,9 @@ const GROUP: &[Entry] = &[
 /// The key of a group that holds a map of commands with their new names.
 const RENAMED: &str = "renamed-commands";
 
+/// Keys of a user.
+const USER: [&str; 2] = ["name", "rules"];
+
 /// Keys of a group that make up `monitor`.
 const MONITOR: [&str; 2] = ["primary", "quorum"];
 
@@ -155,6 +158,7 @@ pub(super) fn walk(root: &Node, file: &str, walk: &mut Walk<'_, '_>) {
     let mut schema = Schema {
         file: file.into(),
         walk,
+        is_secret: false,
     };
     schema.root(root);
 }
@@ -162,6 +166,8 @@ pub(super) fn walk(root: &Node, file: &str, walk: &mut Walk<'_, '_>) {
 struct Schema<'s, 'a, 'l> {
     file: Arc<str>,
     walk: &'s mut Walk<'a, 'l>,
+    /// Whether lines must not be shown where something is wrong in them.
+    is_secret: bool,
 }
 
 impl Schema<'_, '_, '_> {
@@ -175,6 +181,7 @@ impl Schema<'_, '_, '_> {
             match name {
                 "announce" => self.announce(value),
                 "groups" => self.groups(value),
+                "users" => self.users(value),
                 _ => self.entry(ROOT, None, key, name, value),
             }
         }
@@ -187,6 +194,77 @@ impl Schema<'_, '_, '_> {
         let known: Vec<&str> = ANNOUNCE.iter().map(|(key, _, _)| *key).collect();
         for (key, name, value) in self.keys(entries, &known) {
             self.entry(ANNOUNCE, None, key, name, value);
+        }
+    }
+
+    /// The ACL users, each with a name and with rules. Nothing of it is shown: a rule may be a password.
+    fn users(&mut self, node: &Node) {
+        self.is_secret = true;
+        match &node.value {
+            // `users:` with nothing behind it is how an empty list is written.
+            Value::Null => {}
+            Value::List(users) => users.iter().for_each(|user| self.user(user)),
+            _ => self.fault(
+                node,
+                "'users' must be a list",
+                Some("write for each: - { name: …, rules: \"…\" }"),
+            ),
+        }
+        self.is_secret = false;
+    }
+
+    fn user(&mut self, node: &Node) {
+        let Some(entries) = self.map(node, "a user") else {
+            return;
+        };
+        let (mut name, mut rules) = (None, None);
+        for (_, key, value) in self.keys(entries, &USER) {
+            if key == "name" {
+                name = Some(self.scalar(value).map(|text| word(value, &text)));
+            } else {
+                rules = Some(self.rules(value));
+            }
+        }
+        if name.is_none() {
+            self.fault(node, "the user has no 'name'", None);
+        }
+        // Without rules the user can do nothing, as a `user` line without rules says.
+        if let (Some(Some(name)), Some(rules)) = (name, rules.unwrap_or_else(|| Some(Vec::new()))) {
+            let mut words = vec![word(node, "user"), name];
+            words.extend(rules);
+            self.statement(words);
+        }
+    }
+
+    /// The rules of a user: a list of them, or one text, cut into words as a line of a `sentinel.conf` is.
+    fn rules(&mut self, node: &Node) -> Option<Vec<Word>> {
+        match &node.value {
+            Value::List(rules) => rules
+                .iter()
+                .map(|rule| match &rule.value {
+                    Value::Text(text) => Some(word(rule, text)),
+                    _ => {
+                        self.fault(rule, "a rule must be text", Some("put it in quotes"));
+                        None
+                    }
+                })
+                .collect(),
+            Value::Text(text) => match lex::split(text, 1) {
+                Ok(words) => Some(words.iter().map(|part| word(node, &part.text)).collect()),
+                Err(_) => {
+                    let hint = "or write the rules as a list";
+                    self.fault(node, "Unbalanced quotes in the rules", Some(hint));
+                    None
+                }
+            },
+            _ => {
+                self.fault(
+                    node,
+                    "'rules' must be text or a list of texts",
+                    Some("put them in quotes"),
+                );
+                None
+            }
         }
     }
 
@@ -406,7 +484,10 @@ impl Schema<'_, '_, '_> {
     fn fault(&mut self, node: &Node, message: impl Into<String>, hint: Option<&str>) {
         let mut fault = Fault::new(0, message);
         fault.hint = hint.map(str::to_owned);
-        let statement = self.on(vec![word(node, "")]);
+        let mut statement = self.on(vec![word(node, "")]);
+        if self.is_secret {
+            COVER.clone_into(&mut statement.raw);
+        }
         self.walk.refuse(&statement, fault);
     }
 

@@ -191,3 +191,66 @@ fn the_extension_chooses() {
     assert!(is_yaml("/etc/a.YAML") && is_yaml("b.yml"));
     assert!(!is_yaml("sentinel.conf") && !is_yaml("yaml"));
 }
+
+#[test]
+fn users_are_a_list_of_names_and_rules() {
+    let config = good(
+        "state-dir: /s\nusers:\n  - { name: a, rules: 'on  >x (+ping ~a) \"#b c\"' }\n  - name: b\n    rules: [on, \">x y\"]\n  \
+         - { name: c }\n",
+    );
+    let users = config.daemon.users.iter();
+    let said: Vec<_> = users
+        .map(|user| (user.name.as_str(), user.rules.join("|")))
+        .collect();
+    let expected = [("a", "on|>x|(+ping|~a)|#b c"), ("b", "on|>x y"), ("c", "")];
+    assert_eq!(said, expected.map(|(name, rules)| (name, rules.to_owned())));
+    assert_eq!(config.daemon.users[0].text(), "user a on >x (+ping ~a) \"#b c\"");
+    assert_eq!(good("state-dir: /s\nusers:\n").daemon.users, []);
+}
+
+#[test]
+fn wrong_users_are_named_and_not_shown() {
+    for (text, expected) in [
+        (
+            "users: a",
+            "2:8: 'users' must be a list [write for each: - { name: …, rules: \"…\" }]",
+        ),
+        ("users: [a]", "2:9: a user must be a map of keys and values"),
+        ("users: [{rules: 'on >hush'}]", "2:9: the user has no 'name'"),
+        (
+            "users: [{name: a, rules: {on: hush}}]",
+            "2:26: 'rules' must be text or a list of texts [put them in quotes]",
+        ),
+        (
+            "users: [{name: a, rules: [on, 5, hush]}]",
+            "2:31: a rule must be text [put it in quotes]",
+        ),
+        (
+            "users: [{name: a, rules: 'on \">hush'}]",
+            "2:26: Unbalanced quotes in the rules [or write the rules as a list]",
+        ),
+        (
+            "users: [{name: a, pass: hush}]",
+            "2:19: 'pass' is not a known key [known are: name, rules]",
+        ),
+        (
+            "users: [{name: a b, rules: hush}]",
+            "2:16: Spaces not allowed in ACL usernames",
+        ),
+        (
+            "users: [{name: a}, {name: a, rules: hush}]",
+            "2:27: Duplicate user found. A user can only be defined once in config files",
+        ),
+        (
+            "aclfile: f\nusers: [{name: a, rules: hush}]",
+            "3:9: 'user' and 'aclfile' exclude each other: only one of the two can hold [move the users into the ACL file, or \
+             remove 'aclfile']",
+        ),
+    ] {
+        one_bad(text, expected);
+        let source = Source::new("f.yaml", format!("state-dir: /s\n{text}"));
+        for problem in parse_yaml(&source, &[]).expect_err("errors") {
+            assert!(!problem.report().contains("hush"), "{}", problem.report());
+        }
+    }
+}
