@@ -48,6 +48,7 @@ pub(crate) const HONOURED: &[(&str, Run)] = &[
     ("acl-pubsub-default", |o, s| {
         set(&mut o.acl_pubsub_allchannels, pubsub_default(s))
     }),
+    ("rename-command", |o, s| o.command_names.rename(s)),
     ("dir", dir),
     ("logfile", |o, s| set(&mut o.logfile, path(s))),
     ("loglevel", |o, s| set(&mut o.loglevel, loglevel(s))),
@@ -213,13 +214,6 @@ pub(crate) fn run(
     match name.as_str() {
         "bellwether" => return own(options, for_peers, statement).map(|()| Effect::Taken),
         "user" => return user(options, statement).map(|()| Effect::User),
-        "rename-command" => {
-            let message =
-                "'rename-command' is not supported: the command would stay callable by its old name";
-            return Err(
-                Fault::new(0, message).hint("remove the line, and protect the port with 'requirepass'")
-            );
-        }
         _ => {}
     }
     let idle = IDLE.contains(&name.as_str()) || IDLE_FAMILIES.iter().any(|family| name.starts_with(family));
@@ -283,7 +277,7 @@ fn unknown(name: &str) -> Fault {
         .iter()
         .chain(tls::HONOURED)
         .map(|(known, _)| *known)
-        .chain(["include", "sentinel", "bellwether", "user", "rename-command"])
+        .chain(["include", "sentinel", "bellwether", "user"])
         .chain(IDLE.iter().copied());
     // A frequent slip is to leave out the word in front.
     let hint = if crate::sentinel::is_directive(name) {

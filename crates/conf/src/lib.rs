@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod args;
+mod command_names;
 mod diagnostic;
 mod emit;
 mod generic;
@@ -32,6 +33,7 @@ mod yaml;
 
 pub use args::overrides_from_args;
 pub use bellwether_core::LogLevel;
+pub use command_names::CommandNames;
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;
 pub use options::{Bind, Config, DaemonOptions, LogFormat, SentinelOptions, UserLine};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Registry, Secret, SentinelId};
 
+use crate::command_names::CommandNames;
 use crate::diagnostic::Diagnostic;
 use crate::lex::quote;
 use crate::script::ScriptLine;
@@ -88,6 +89,8 @@ pub struct DaemonOptions {
     pub acllog_max_len: usize,
     /// `acl-pubsub-default allchannels`: whether a new ACL user may listen to everything.
     pub acl_pubsub_allchannels: bool,
+    /// `rename-command`: by which names clients call our commands.
+    pub command_names: CommandNames,
     /// `dir`: the working directory, joined from all `dir` lines as the reference changes into one after the other.
     pub dir: Option<PathBuf>,
     /// `logfile`; `None` is standard output.
@@ -132,6 +135,7 @@ impl Default for DaemonOptions {
             aclfile: None,
             acllog_max_len: 128,
             acl_pubsub_allchannels: false,
+            command_names: CommandNames::default(),
             dir: None,
             logfile: None,
             loglevel: LogLevel::Notice,

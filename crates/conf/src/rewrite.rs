@@ -114,7 +114,12 @@ fn generic_role(text: &str, number: usize, words: Vec<Word>, is_monitored: &dyn 
         return Role::Gone;
     }
     let name = statement.text(0);
-    if name.eq_ignore_ascii_case("include") {
+    // What another text says, and whether a word was given by a line before, is not to be seen from one line.
+    let leans_on_others = ["include", "rename-command"];
+    if leans_on_others
+        .iter()
+        .any(|other| name.eq_ignore_ascii_case(other))
+    {
         return Role::Kept;
     }
     let mut daemon = DaemonOptions::default();

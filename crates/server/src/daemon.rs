@@ -196,6 +196,11 @@ impl Daemon {
             log,
         } = start;
         files::raise_limit(config.daemon.maxclients);
+        for command in config.daemon.command_names.hidden_from_peers() {
+            warn!(
+                "{command} is renamed, so that other sentinels cannot call it and will see this one as down"
+            );
+        }
         read_state(&mut config)?;
         secrets::read_own(&mut config)?;
         let access = Access::load(&config.daemon).map_err(DaemonError::Users)?;
@@ -249,6 +254,7 @@ impl Daemon {
             handle,
             hub,
             access,
+            command_names: config.daemon.command_names.clone(),
             limits: limits(&config.daemon),
             identity: Identity {
                 version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bellwether_conf::CommandNames;
 use bellwether_core::whole_millis;
 use bellwether_resp::RequestLimits;
 use socket2::{SockRef, TcpKeepalive};
@@ -26,6 +27,7 @@ use crate::access::Access;
 use crate::client::connection::Connection;
 use crate::client::pause::Pause;
 use crate::client::{Client, Clients};
+use crate::command::Names;
 use crate::handle::Handle;
 use crate::hub::Hub;
 use crate::script::Runner;
@@ -90,6 +92,8 @@ pub struct Context {
     pub hub: Arc<Hub>,
     /// Who may come in.
     pub access: Access,
+    /// By which names clients call the commands.
+    pub command_names: CommandNames,
     /// What clients may use.
     pub limits: Limits,
     /// What `INFO` and `HELLO` say of us.
@@ -158,6 +162,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) context: Context,
+    pub(crate) names: Names,
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
     pub(crate) pause: Pause,
@@ -169,6 +174,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(context: Context) -> Self {
         Self {
+            names: Names::new(&context.command_names),
             context,
             clients: Clients::default(),
             stats: Stats::default(),
@@ -404,6 +410,7 @@ mod tests {
             handle,
             hub: Hub::new(),
             access: Access::new(password.map(Secret::new)),
+            command_names: CommandNames::default(),
             limits,
             identity: Identity::default(),
             telemetry: Arc::new(NoTelemetry),

@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use bellwether_conf::{Config, DaemonOptions, LogLevel, STATE_FILE, Source, apply_state, is_yaml, rewrite};
+use bellwether_conf::{
+    Config, DaemonOptions, LogLevel, STATE_FILE, Source, apply_state, is_yaml, quote, rewrite,
+};
 
 use super::Export;
 use crate::{process, texts};
@@ -146,7 +148,9 @@ fn generic_lines(daemon: &DaemonOptions) -> String {
     let entries = process::entries(daemon).into_iter();
     let lines = entries.map(|(name, value)| format!("{name} {}\n", value.in_conf()));
     let users = daemon.users.iter().map(|user| format!("{}\n", user.text()));
-    lines.chain(users).collect()
+    let renamed = daemon.command_names.changes().into_iter();
+    let renamed = renamed.map(|(command, word)| format!("rename-command {command} {}\n", quote(word)));
+    lines.chain(users).chain(renamed).collect()
 }
 
 #[cfg(test)]

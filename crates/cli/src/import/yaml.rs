@@ -83,6 +83,13 @@ fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
     if daemon.log_format == LogFormat::Json {
         yaml.entry(0, "log-format", "json");
     }
+    let renamed = daemon.command_names.changes();
+    if !renamed.is_empty() {
+        yaml.line(0, "renamed-commands:");
+        for (command, word) in renamed {
+            yaml.text_entry(1, command, word);
+        }
+    }
     let http = daemon.http_bind.map(|addr| addr.to_string());
     yaml.optional_text("http-bind", http.as_deref());
     if daemon.users.iter().any(|user| !says_nothing(user, daemon)) {

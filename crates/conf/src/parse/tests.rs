@@ -192,9 +192,34 @@ fn members_are_named_once() {
 }
 
 #[test]
-fn what_protects_is_not_ignored() {
-    let problems = bad("rename-command SHUTDOWN x");
-    assert_eq!(problems.len(), 1, "{problems:?}");
+fn own_commands_are_renamed_and_switched_off() {
+    let config = good("rename-command SHUTDOWN \"\"\nrename-command Ping \"x y\"");
+    let changes = config.daemon.command_names.changes();
+    assert_eq!(changes, [("ping", "x y"), ("shutdown", "")]);
+    for (text, expected) in [
+        (
+            "rename-command GET x",
+            "f:1:16: No such command in rename-command",
+        ),
+        (
+            "rename-command PING x\nrename-command PING y",
+            "f:2:16: No such command in rename-command",
+        ),
+        (
+            "rename-command PING Info",
+            "f:1:21: Target command name already exists",
+        ),
+        (
+            "rename-command PING",
+            "f:1:1: Bad directive or wrong number of arguments",
+        ),
+    ] {
+        let problems = bad(text);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(expected),
+            "{problems:?}"
+        );
+    }
 }
 
 #[test]

@@ -111,7 +111,7 @@ const ROOT: &[Entry] = &[
 ];
 
 /// Keys of the whole that hold maps or lists of maps.
-const ROOT_MAPS: [&str; 3] = ["announce", "groups", "users"];
+const ROOT_MAPS: [&str; 4] = ["announce", "groups", "users", RENAMED];
 
 /// Keys of `announce`.
 const ANNOUNCE: &[Entry] = &[
@@ -144,7 +144,7 @@ const GROUP: &[Entry] = &[
     ),
 ];
 
-/// The key of a group that holds a map of commands with their new names.
+/// The key that holds a map of commands with their new names: those of a group's servers, or our own.
 const RENAMED: &str = "renamed-commands";
 
 /// Keys of a user.
@@ -182,6 +182,7 @@ impl Schema<'_, '_, '_> {
                 "announce" => self.announce(value),
                 "groups" => self.groups(value),
                 "users" => self.users(value),
+                RENAMED => self.renamed(key, None, value),
                 _ => self.entry(ROOT, None, key, name, value),
             }
         }
@@ -322,7 +323,7 @@ impl Schema<'_, '_, '_> {
         self.statement(vec![sentinel, monitor, name_word.clone(), host, port, quorum]);
         for (key, key_name, value) in others {
             if key_name == RENAMED {
-                self.renamed(key, &name_word, value);
+                self.renamed(key, Some(&name_word), value);
                 continue;
             }
             self.entry(GROUP, Some(&name_word), key, key_name, value);
@@ -330,7 +331,7 @@ impl Schema<'_, '_, '_> {
     }
 
     /// Commands with their new names.
-    fn renamed(&mut self, key: &Node, group: &Word, node: &Node) {
+    fn renamed(&mut self, key: &Node, group: Option<&Word>, node: &Node) {
         let Some(entries) = self.map(node, &format!("'{RENAMED}'")) else {
             return;
         };
@@ -339,13 +340,13 @@ impl Schema<'_, '_, '_> {
             else {
                 continue;
             };
-            self.statement(vec![
-                word(key, "sentinel"),
-                word(key, "rename-command"),
-                group.clone(),
-                word(command, &command_name),
-                word(renamed, &new_name),
-            ]);
+            let mut words = vec![word(key, "rename-command")];
+            if let Some(group) = group {
+                words.insert(0, word(key, "sentinel"));
+                words.push(group.clone());
+            }
+            words.extend([word(command, &command_name), word(renamed, &new_name)]);
+            self.statement(words);
         }
     }
 
@@ -537,7 +538,8 @@ pub(super) mod tests {
         let honoured = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
         let honoured = honoured.map(|(name, _)| *name);
         let all = honoured.chain(crate::generic::own_names());
-        for name in all.filter(|name| *name != "auth-pass-file") {
+        // The one belongs to groups, the other has a map.
+        for name in all.filter(|name| !["auth-pass-file", "rename-command"].contains(name)) {
             assert!(keyed(name), "'{name}' has no key");
         }
     }

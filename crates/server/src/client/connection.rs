@@ -261,7 +261,9 @@ impl Connection {
     /// Whether the request may be handed over before those ahead of it are answered. Not while replies are skipped:
     /// which one is, is decided when the next request is run.
     fn may_take(&self, request: &Request) -> bool {
-        self.session.replies == Replies::On && self.questions.len() < MAX_QUESTIONS && is_of_peers(request)
+        self.session.replies == Replies::On
+            && self.questions.len() < MAX_QUESTIONS
+            && is_of_peers(&self.session.server.names, request)
     }
 
     /// Hands a question of a peer to the driver, behind those that it has already.

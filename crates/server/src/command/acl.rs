@@ -7,7 +7,7 @@ use bellwether_core::{Answer, Request as Ask, whole_millis};
 use bellwether_resp::Encoder;
 
 use super::spec::{Categories, Command};
-use super::{Flow, Lookup, answer, catalog, lookup_from};
+use super::{Flow, Lookup, answer, catalog, lookup, unknown_form};
 use crate::access::{Attempt, CATEGORIES, DEFAULT_USER, Denied, LogEntry, Reason, User};
 use crate::client::session::Call;
 use crate::listener::Server;
@@ -204,7 +204,7 @@ pub(super) fn cat(call: &mut Call<'_>) -> Flow {
             let names: Vec<&str> = catalog::every().filter(belongs).map(|it| it.name).collect();
             call.reply().bulks(&names);
         }
-        _ => return wrong_words(call),
+        _ => return unknown_form(call),
     }
     Flow::Done
 }
@@ -217,7 +217,7 @@ pub(super) fn genpass(call: &mut Call<'_>) -> Flow {
             Some(bits) => bits,
             None => return call.error("ERR value is not an integer or out of range"),
         },
-        _ => return wrong_words(call),
+        _ => return unknown_form(call),
     };
     let digits = match usize::try_from(bits) {
         Ok(1..) if bits <= MAX_PASSWORD_BITS => (bits as usize).div_ceil(4),
@@ -256,7 +256,7 @@ pub(super) fn dryrun(call: &mut Call<'_>) -> Flow {
     let Some(user) = users.get(call.word(2)) else {
         return call.error_quoting("ERR User '", 2, "' not found");
     };
-    let Lookup::Found(command) = lookup_from(call.words, SKIP) else {
+    let Lookup::Found(command) = lookup(&call.session.server.names, call.words, SKIP) else {
         return call.error_quoting("ERR Command '", SKIP, "' not found");
     };
     if !command.takes(call.words.len() - SKIP) {
@@ -295,7 +295,7 @@ pub(super) fn log(call: &mut Call<'_>) -> Flow {
             Some(count) => usize::try_from(count).unwrap_or(0),
             None => return call.error("ERR value is not an integer or out of range"),
         },
-        _ => return wrong_words(call),
+        _ => return unknown_form(call),
     };
     let (entries, now_ms) = (access.refusals(count), unix_ms());
     let mut to = call.reply();
@@ -362,11 +362,6 @@ pub(super) fn save(call: &mut Call<'_>) -> Flow {
 
 pub(super) fn help(call: &mut Call<'_>) -> Flow {
     catalog::help(call)
-}
-
-fn wrong_words(call: &mut Call<'_>) -> Flow {
-    let before = "ERR unknown subcommand or wrong number of arguments for '";
-    call.error_quoting(before, 1, "'. Try ACL HELP.")
 }
 
 /// Milliseconds of the Unix epoch.

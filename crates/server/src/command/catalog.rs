@@ -1,33 +1,37 @@
 //! `COMMAND` and the `HELP` of every container: the table, shown to clients.
+//!
+//! As in the reference, a command that was renamed is asked for by its new name and shown by that of the table.
 
 use bellwether_resp::Encoder;
 
 use super::spec::{Categories, Command};
-use super::{Flow, table, usage};
+use super::{Flow, Names, table, usage};
 use crate::client::session::Call;
 use crate::glob;
 
-/// The commands that there are to know of: as many as in the reference, because some ask for their number.
-fn shown() -> impl Iterator<Item = &'static Command> {
-    table::COMMANDS.iter().filter(|command| !command.hidden)
+/// All commands of the reference with their subcommands, those that are switched off too.
+pub(super) fn every() -> impl Iterator<Item = &'static Command> {
+    with_subcommands(table::COMMANDS.iter().filter(|command| !command.hidden))
 }
 
-/// The same with all their subcommands.
-pub(super) fn every() -> impl Iterator<Item = &'static Command> {
-    shown().flat_map(|command| std::iter::once(command).chain(command.subcommands))
+fn with_subcommands(
+    commands: impl Iterator<Item = &'static Command>,
+) -> impl Iterator<Item = &'static Command> {
+    commands.flat_map(|command| std::iter::once(command).chain(command.subcommands))
 }
 
 /// `COMMAND`
 pub(super) fn all(call: &mut Call<'_>) -> Flow {
+    let commands: Vec<&Command> = call.session.server.names.shown().collect();
     let mut to = call.reply();
-    to.array(shown().count());
-    shown().for_each(|command| describe(&mut to, command));
+    to.array(commands.len());
+    commands.iter().for_each(|command| describe(&mut to, command));
     Flow::Done
 }
 
 pub(super) fn count(call: &mut Call<'_>) -> Flow {
-    call.reply()
-        .integer(i64::try_from(shown().count()).unwrap_or(i64::MAX));
+    let count = call.session.server.names.shown().count();
+    call.reply().integer(i64::try_from(count).unwrap_or(i64::MAX));
     Flow::Done
 }
 
@@ -36,11 +40,17 @@ pub(super) fn info(call: &mut Call<'_>) -> Flow {
     if call.words.len() == 2 {
         return all(call);
     }
-    let words = call.words;
+    let names = &call.session.server.names;
+    let commands: Vec<_> = call
+        .words
+        .args()
+        .skip(2)
+        .map(|word| by_full_name(names, word))
+        .collect();
     let mut to = call.reply();
-    to.array(words.len() - 2);
-    for word in words.args().skip(2) {
-        match by_full_name(word) {
+    to.array(commands.len());
+    for command in commands {
+        match command {
             Some(command) => describe(&mut to, command),
             None => to.null(),
         }
@@ -50,9 +60,11 @@ pub(super) fn info(call: &mut Call<'_>) -> Flow {
 
 /// `COMMAND DOCS [<name> …]`
 pub(super) fn docs(call: &mut Call<'_>) -> Flow {
+    let names = &call.session.server.names;
+    let asked_for = call.words.args().skip(2);
     let commands: Vec<&Command> = match call.words.len() {
-        2 => shown().collect(),
-        _ => call.words.args().skip(2).filter_map(by_full_name).collect(),
+        2 => names.shown().collect(),
+        _ => asked_for.filter_map(|word| by_full_name(names, word)).collect(),
     };
     document(&mut call.reply(), &commands);
     Flow::Done
@@ -73,7 +85,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Flow {
     } else {
         return call.syntax_error();
     };
-    let names: Vec<&str> = every()
+    let names: Vec<&str> = with_subcommands(call.session.server.names.shown())
         .filter(|command| keep(command))
         .map(|command| command.name)
         .collect();
@@ -83,10 +95,15 @@ pub(super) fn list(call: &mut Call<'_>) -> Flow {
 
 /// `COMMAND GETKEYS`, `COMMAND GETKEYSANDFLAGS`: no command has keys.
 pub(super) fn getkeys(call: &mut Call<'_>) -> Flow {
-    let known = table::find(call.word(2)).is_some_and(|command| {
-        let subcommand = call.words.arg(3).filter(|_| !command.subcommands.is_empty());
-        subcommand.is_none_or(|word| command.subcommand(word).is_some())
-    });
+    let known = call
+        .session
+        .server
+        .names
+        .find(call.word(2))
+        .is_some_and(|command| {
+            let subcommand = call.words.arg(3).filter(|_| !command.subcommands.is_empty());
+            subcommand.is_none_or(|word| command.subcommand(word).is_some())
+        });
     call.error(match known {
         true => "ERR The command has no key arguments",
         false => "ERR Invalid command specified",
@@ -95,11 +112,11 @@ pub(super) fn getkeys(call: &mut Call<'_>) -> Flow {
 
 /// `HELP` of the container that was called.
 pub(super) fn help(call: &mut Call<'_>) -> Flow {
-    let Some(container) = table::find(call.words.name()) else {
+    let Some(container) = call.session.server.names.find(call.words.name()) else {
         return call.error("ERR internal error: help of an unknown command");
     };
     let mut lines = Vec::new();
-    let name = container.name.to_ascii_uppercase();
+    let name = call.text(0).to_ascii_uppercase();
     lines.push(format!(
         "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
     ));
@@ -121,10 +138,10 @@ pub(super) fn help(call: &mut Call<'_>) -> Flow {
 }
 
 /// The command of a name such as `ping` or `client|list`.
-fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+fn by_full_name(names: &Names, name: &[u8]) -> Option<&'static Command> {
     match name.iter().position(|byte| *byte == b'|') {
-        None => table::find(name).filter(|command| !command.hidden),
-        Some(at) => table::find(name.get(..at)?)?.subcommand(name.get(at + 1..)?),
+        None => names.find(name).filter(|command| !command.hidden),
+        Some(at) => names.find(name.get(..at)?)?.subcommand(name.get(at + 1..)?),
     }
 }
 

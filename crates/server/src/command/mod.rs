@@ -11,6 +11,7 @@ mod client;
 mod connection;
 mod global;
 mod info;
+mod names;
 mod pause;
 mod pubsub;
 mod script;
@@ -25,6 +26,7 @@ use bellwether_resp::{Protocol, Request};
 
 use crate::access::Attempt;
 use crate::client::session::Call;
+pub(crate) use names::Names;
 pub(crate) use spec::{Categories, Command};
 pub(crate) use table::find as find_command;
 pub(crate) use tracking::Tracking;
@@ -74,20 +76,23 @@ impl Flow {
 
 /// Whether it is what sentinels ask each other in numbers. Such a request changes nothing about its connection, so
 /// the next may be looked at before it is answered.
-pub(crate) fn is_of_peers(words: &Request) -> bool {
-    words.arg_is(0, "publish")
-        || (words.arg_is(0, "sentinel")
-            && ["is-master-down-by-addr", "is-primary-down-by-addr"]
-                .iter()
-                .any(|name| words.arg_is(1, name)))
+pub(crate) fn is_of_peers(names: &Names, words: &Request) -> bool {
+    let asks = ["is-master-down-by-addr", "is-primary-down-by-addr"];
+    names
+        .find(words.name())
+        .is_some_and(|command| match command.name {
+            "publish" => true,
+            "sentinel" => asks.iter().any(|name| words.arg_is(1, name)),
+            _ => false,
+        })
 }
 
 /// Checks and runs one request.
 pub(crate) fn run(call: &mut Call<'_>) -> Flow {
-    let command = match lookup(call.words) {
+    let command = match lookup(&call.session.server.names, call.words, 0) {
         Lookup::Found(command) => command,
         Lookup::UnknownCommand => return unknown_command(call),
-        Lookup::UnknownSubcommand(container) => return unknown_subcommand(call, container),
+        Lookup::UnknownSubcommand => return unknown_subcommand(call),
     };
     if !command.takes(call.words.len()) {
         return call.error(format!(
@@ -124,23 +129,19 @@ pub(crate) fn run(call: &mut Call<'_>) -> Flow {
     match command.run {
         Some(run) => run(call),
         // A container takes at least one more word, and that word was found to be a subcommand.
-        None => unknown_subcommand(call, command),
+        None => unknown_subcommand(call),
     }
 }
 
 enum Lookup {
     Found(&'static Command),
     UnknownCommand,
-    UnknownSubcommand(&'static Command),
-}
-
-fn lookup(words: &Request) -> Lookup {
-    lookup_from(words, 0)
+    UnknownSubcommand,
 }
 
 /// Finds the command that begins with word `skip`.
-fn lookup_from(words: &Request, skip: usize) -> Lookup {
-    let Some(command) = table::find(words.arg(skip).unwrap_or_default()) else {
+fn lookup(names: &Names, words: &Request, skip: usize) -> Lookup {
+    let Some(command) = names.find(words.arg(skip).unwrap_or_default()) else {
         return Lookup::UnknownCommand;
     };
     let Some(word) = words.arg(skip + 1).filter(|_| !command.subcommands.is_empty()) else {
@@ -148,7 +149,7 @@ fn lookup_from(words: &Request, skip: usize) -> Lookup {
     };
     match command.subcommand(word) {
         Some(subcommand) => Lookup::Found(subcommand),
-        None => Lookup::UnknownSubcommand(command),
+        None => Lookup::UnknownSubcommand,
     }
 }
 
@@ -169,24 +170,20 @@ fn unknown_command(call: &mut Call<'_>) -> Flow {
     call.error(text)
 }
 
-fn unknown_subcommand(call: &mut Call<'_>, container: &Command) -> Flow {
-    let word = quoted(call.word(1), MAX_QUOTED_BYTES).to_vec();
-    let help = format!("'. Try {} HELP.", container.name.to_ascii_uppercase());
-    call.error([b"ERR unknown subcommand '", &*word, help.as_bytes()].concat())
+fn unknown_subcommand(call: &mut Call<'_>) -> Flow {
+    try_help(call, "ERR unknown subcommand '")
 }
 
 /// Refuses a subcommand that takes one of several forms, none of which this is.
-fn unknown_form(call: &mut Call<'_>, container: &str) -> Flow {
-    let word = quoted(call.word(1), MAX_QUOTED_BYTES).to_vec();
-    let help = format!("'. Try {container} HELP.");
-    call.error(
-        [
-            b"ERR unknown subcommand or wrong number of arguments for '",
-            &*word,
-            help.as_bytes(),
-        ]
-        .concat(),
-    )
+fn unknown_form(call: &mut Call<'_>) -> Flow {
+    try_help(call, "ERR unknown subcommand or wrong number of arguments for '")
+}
+
+/// Refuses a subcommand. As Sentinel, the container is called as the client called it.
+fn try_help(call: &mut Call<'_>, text: &str) -> Flow {
+    let word = quoted(call.word(1), MAX_QUOTED_BYTES);
+    let container = call.words.name().to_ascii_uppercase();
+    call.error([text.as_bytes(), word, b"'. Try ", &container, b" HELP."].concat())
 }
 
 /// The start of a word. As Sentinel, a NUL ends it.

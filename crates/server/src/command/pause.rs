@@ -10,7 +10,7 @@ pub(super) fn pause(call: &mut Call<'_>) -> Flow {
         4 if call.words.arg_is(3, "all") => true,
         4 if call.words.arg_is(3, "write") => false,
         4 => return call.error("ERR CLIENT PAUSE mode must be WRITE or ALL"),
-        _ => return unknown_form(call, "CLIENT"),
+        _ => return unknown_form(call),
     };
     let Some(length_ms) = super::integer(call, 2) else {
         return call.error("ERR timeout is not an integer or out of range");

@@ -178,7 +178,8 @@ pub(crate) static COMMANDS: &[Command] = &[
     .run(pubsub::unsubscribe),
 ];
 
-/// The command of this name, in any case.
+/// The command that has this name in the table, in any case. What a client calls by it is told by
+/// [`Names`](super::Names).
 pub(crate) fn find(name: &[u8]) -> Option<&'static Command> {
     COMMANDS
         .iter()

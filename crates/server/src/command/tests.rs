@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use bellwether_conf::CommandNames;
 use bellwether_resp::Request;
 
 use super::spec::Command;
-use super::{Lookup, lookup, quoted, table};
+use super::{Lookup, Names, lookup, quoted, table};
 
 fn every() -> impl Iterator<Item = &'static Command> {
     table::COMMANDS
@@ -83,16 +84,15 @@ fn flags_and_categories_are_those_of_the_reference() {
 
 #[test]
 fn lookup_ignores_case_and_tells_what_is_unknown() {
-    let look = |words: &[&str]| lookup(&Request::from_args(words).expect("words"));
+    let names = Names::new(&CommandNames::default());
+    let look = |words: &[&str]| lookup(&names, &Request::from_args(words).expect("words"), 0);
     assert!(matches!(look(&["PiNg"]), Lookup::Found(command) if command.name == "ping"));
     assert!(
         matches!(look(&["Sentinel", "MASTERS"]), Lookup::Found(command) if command.name == "sentinel|masters")
     );
     assert!(matches!(look(&["sentinel"]), Lookup::Found(command) if command.name == "sentinel"));
     assert!(matches!(look(&["ping", "help"]), Lookup::Found(command) if command.name == "ping"));
-    assert!(
-        matches!(look(&["sentinel", "nope"]), Lookup::UnknownSubcommand(command) if command.name == "sentinel")
-    );
+    assert!(matches!(look(&["sentinel", "nope"]), Lookup::UnknownSubcommand));
     assert!(matches!(look(&["get", "x"]), Lookup::UnknownCommand));
 }
 
@@ -102,4 +102,14 @@ fn quoted_words_are_cut_and_end_at_a_nul() {
     assert_eq!(quoted(b"abc", 2), b"ab");
     assert_eq!(quoted(b"a\0c", 128), b"a");
     assert_eq!(quoted(b"", 128), b"");
+}
+
+#[test]
+fn the_commands_that_can_be_renamed_are_those_that_there_are() {
+    let default = CommandNames::default();
+    let renamable: Vec<&str> = default.iter().map(|(_, command)| command).collect();
+    let shown = table::COMMANDS.iter().filter(|command| !command.hidden);
+    assert_eq!(renamable, shown.map(|command| command.name).collect::<Vec<_>>());
+    // Those that are not shown are there all the same.
+    assert!(Names::new(&default).find(b"Quit").is_some());
 }

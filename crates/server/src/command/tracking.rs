@@ -309,7 +309,7 @@ pub(super) fn unblock(call: &mut Call<'_>) -> Flow {
         3 => {}
         4 if call.words.arg_is(3, "timeout") || call.words.arg_is(3, "error") => {}
         4 => return call.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
-        _ => return super::unknown_form(call, "CLIENT"),
+        _ => return super::unknown_form(call),
     }
     if super::integer(call, 2).is_none() {
         return call.error("ERR value is not an integer or out of range");

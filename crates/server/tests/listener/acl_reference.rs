@@ -1,7 +1,7 @@
 //! The same ACL commands in the same order to a real `redis-sentinel` and to us: the same bytes, in both protocols, but
 //! for a list of differences that says why.
 
-use crate::reference::Reference;
+use crate::reference::{Reference, exchange};
 use crate::support::{Client, Setup};
 
 /// Makes equal what Redis 7.0 does not do by itself and 7.2 does: a user has this flag from the start.
@@ -220,12 +220,4 @@ async fn acl_replies_are_the_same_bytes_as_those_of_redis_sentinel() {
         differences.len(),
         differences.join("\n")
     );
-}
-
-/// One request and its reply, with numbers of connections and versions made equal.
-async fn exchange(client: &mut Client, request: &str) -> String {
-    const MARK: &str = "ERR unknown command 'MARK', with args beginning with: \r\n";
-    client.send(format!("{request}\r\nMARK\r\n")).await;
-    let reply = client.read_until(MARK).await;
-    crate::reference::level(reply.escape_ascii().to_string())
 }

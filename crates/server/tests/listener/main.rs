@@ -6,5 +6,6 @@ mod generic;
 mod limits;
 mod pubsub;
 mod reference;
+mod renamed;
 mod sentinel;
 mod support;

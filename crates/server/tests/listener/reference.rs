@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::DEADLINE;
+use crate::support::{Client, DEADLINE};
 
 /// Makes equal what differs by nature: the claimed version and the numbers of connections.
 pub(crate) fn level(replies: String) -> String {
@@ -21,6 +21,14 @@ pub(crate) fn level(replies: String) -> String {
     }
 }
 
+/// One request and its reply, with numbers of connections and versions made equal.
+pub(crate) async fn exchange(client: &mut Client, request: &str) -> String {
+    const MARK: &str = "ERR unknown command 'MARK', with args beginning with: \r\n";
+    client.send(format!("{request}\r\nMARK\r\n")).await;
+    let reply = client.read_until(MARK).await;
+    level(reply.escape_ascii().to_string())
+}
+
 pub(crate) struct Reference {
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -29,10 +37,15 @@ pub(crate) struct Reference {
 
 impl Reference {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With further lines of configuration.
+    pub(crate) async fn start_with(lines: &str) -> Self {
         let port = free_port().await;
         let dir = tempfile::tempdir().expect("a directory");
         let config = dir.path().join("sentinel.conf");
-        std::fs::write(&config, format!("port {port}\nbind 127.0.0.1\n")).expect("a file");
+        std::fs::write(&config, format!("port {port}\nbind 127.0.0.1\n{lines}")).expect("a file");
         let child = Command::new("redis-sentinel")
             .arg(&config)
             .stdout(Stdio::null())

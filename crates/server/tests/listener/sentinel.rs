@@ -233,6 +233,7 @@ async fn info_has_what_clients_read() {
 async fn a_stopped_driver_ends_the_connection_with_a_reason() {
     use std::sync::Arc;
 
+    use bellwether_conf::CommandNames;
     use bellwether_server::{
         Access, Clock, Context, Handle, Hub, Identity, Limits, NoTelemetry, Runner, serve,
     };
@@ -248,6 +249,7 @@ async fn a_stopped_driver_ends_the_connection_with_a_reason() {
         handle,
         hub: Hub::new(),
         access: Access::default(),
+        command_names: CommandNames::default(),
         limits: Limits::default(),
         identity: Identity::default(),
         telemetry: Arc::new(NoTelemetry),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_conf::CommandNames;
 use bellwether_core::{AddressBook, Answer, GroupName, Request, Secret};
 use bellwether_server::{Access, Clock, Context, Handle, Hub, Identity, Limits, NoTelemetry, Runner, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) password: Option<&'static str>,
     /// Users, in place of a password.
     pub(crate) access: Option<Access>,
+    pub(crate) command_names: CommandNames,
     pub(crate) limits: Limits,
     /// What the driver answers.
     pub(crate) answer: fn(&Request) -> Answer,
@@ -42,6 +44,7 @@ impl Default for Setup {
         Self {
             password: None,
             access: None,
+            command_names: CommandNames::default(),
             limits: Limits::default(),
             answer: |_| Answer::Ok,
             gathers: 1,
@@ -83,6 +86,7 @@ impl Setup {
             access: self
                 .access
                 .unwrap_or_else(|| Access::new(self.password.map(Secret::new))),
+            command_names: self.command_names,
             limits: self.limits,
             identity: Identity {
                 version: "0.0.1".to_owned(),
