@@ -6,7 +6,9 @@
 #![warn(missing_docs)]
 
 mod message;
+mod redis;
 mod time;
 
 pub use message::{ConnId, Entry, Message, ReplId, Snapshot, WriteId};
+pub use redis::{Act, Obedience, Remains, Server, ServerSpec};
 pub use time::Time;
