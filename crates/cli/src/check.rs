@@ -1,11 +1,10 @@
-//! `bellwether check`: every problem of a configuration, with its place.
+//! `bellwether check`: every problem of a configuration and of what it names, with its place.
 //!
 //! Reads files only; nothing is started and nothing is changed.
 
 use std::process::ExitCode;
 
-use bellwether_conf::{Config, Diagnostic, Severity};
-use bellwether_server::{Access, AccessError};
+use bellwether_conf::{Diagnostic, Severity};
 
 use crate::{
     args::CheckArgs,
@@ -15,7 +14,7 @@ use crate::{
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let out = Output::new();
-    let parsed = texts::parse(&args.file, Vec::new())?.with_scripts_judged();
+    let parsed = texts::parse(&args.file, Vec::new())?.with_all_judged();
     let diagnostics = parsed.diagnostics();
     for diagnostic in diagnostics {
         out.line(parsed.explain(diagnostic, out))?;
@@ -23,14 +22,6 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let file = args.file.display();
     let summary = summary(diagnostics);
     Ok(match &parsed.result {
-        Ok(config) if let Err(error) = users(config) => {
-            out.line(format_args!("{}: {error}", out.paint(Style::Bad, "error")))?;
-            out.line(format_args!(
-                "{file}: {}{summary}",
-                out.paint(Style::Bad, "cannot be used")
-            ))?;
-            ExitCode::FAILURE
-        }
         Ok(config) => {
             let groups = plural(config.groups.len(), "group");
             out.line(format_args!(
@@ -47,15 +38,6 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
-}
-
-/// Whether the ACL users make sense, and the ACL file if there is one.
-fn users(config: &Config) -> Result<(), AccessError> {
-    let mut options = config.daemon.clone();
-    if let (Some(dir), Some(file)) = (&options.dir, &options.aclfile) {
-        options.aclfile = Some(dir.join(file));
-    }
-    Access::load(&options).map(drop)
 }
 
 /// `, 2 errors, 1 warning`, or less.

@@ -9,6 +9,7 @@ mod connect;
 mod demo;
 mod export;
 mod import;
+mod named;
 mod new_file;
 mod output;
 mod process;

@@ -11,10 +11,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use bellwether_conf::{Config, Diagnostic, Severity, Source};
+use bellwether_conf::{Config, Diagnostic, Problem, Severity, Source};
 use rustix::fs::{Access, access};
 
-use crate::output::{Output, Style};
+use crate::{
+    named,
+    output::{Output, Style},
+};
 
 /// Longest text that is read, in bytes: what `conf` reads in all. It keeps a wrong path, to a device for
 /// instance, from filling the memory.
@@ -105,15 +108,29 @@ fn find(pattern: &str) -> anyhow::Result<Vec<Source>> {
 }
 
 impl Parsed {
-    /// The same, refused if a script that it names cannot be run here.
-    pub(crate) fn with_scripts_judged(mut self) -> Self {
-        let (Ok(config), Some(main)) = (&self.result, self.texts.first()) else {
+    /// The same, refused if a script that it names cannot be run here, or a user's rules make no sense.
+    pub(crate) fn with_scripts_judged(self) -> Self {
+        self.judged(named::users)
+    }
+
+    /// The same, refused if anything that it names cannot be used here.
+    pub(crate) fn with_all_judged(self) -> Self {
+        self.judged(named::problems)
+    }
+
+    fn judged(mut self, look: fn(&Config) -> Vec<Problem>) -> Self {
+        let (Ok(config), Some(main)) = (&mut self.result, self.texts.first()) else {
             return self;
         };
-        let mut problems = bellwether_conf::judge_scripts(config, main, &mut is_executable);
-        if !problems.is_empty() {
-            problems.extend(config.warnings.iter().cloned());
-            self.result = Err(problems);
+        let mut found = bellwether_conf::judge_scripts(config, main, &mut is_executable);
+        found.extend(config.place(main, look(config)));
+        found.append(&mut config.warnings);
+        let rank = |file: &str| self.texts.iter().position(|text| text.name == file);
+        found.sort_by_cached_key(|d| (rank(&d.file), d.line, d.column));
+        if found.iter().any(|d| d.severity == Severity::Error) {
+            self.result = Err(found);
+        } else {
+            config.warnings = found;
         }
         self
     }

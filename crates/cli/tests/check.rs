@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::{path::Path, process::Command};
+
 use support::{run, stderr, stdout, write};
 
 const BROKEN: &str = "\
@@ -120,7 +122,7 @@ fn called_by_the_name_of_the_reference() {
     let dir = tempfile::tempdir().unwrap();
     let link = dir.path().join("redis-sentinel");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bellwether"), &link).unwrap();
-    let run = |args: &[&str]| std::process::Command::new(&link).args(args).output().unwrap();
+    let run = |args: &[&str]| Command::new(&link).args(args).output().unwrap();
     let version = run(&["--version"]);
     assert!(version.status.success());
     assert!(
@@ -162,8 +164,10 @@ fn a_reader_that_leaves_is_no_error() {
 #[test]
 fn yaml_is_read_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
-    let good = "state-dir: /var/lib/bellwether\ngroups:\n  cache: {primary: '127.0.0.1:6379', quorum: 2}\n";
-    let output = run(&["check", &write(dir.path(), "s.yaml", good)]);
+    let state_dir = dir.path().display();
+    let good =
+        format!("state-dir: {state_dir}\ngroups:\n  cache: {{primary: '127.0.0.1:6379', quorum: 2}}\n");
+    let output = run(&["check", &write(dir.path(), "s.yaml", &good)]);
     assert!(output.status.success(), "{}", stdout(&output));
     let output = run(&[
         "check",
@@ -184,9 +188,160 @@ fn users_are_looked_at() {
     let output = run(&["check", &file]);
     assert!(!output.status.success());
     let text = stdout(&output);
+    assert!(text.contains("Unknown command or category name in ACL"), "{text}");
+    assert!(text.contains("s.conf:2:6\n"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    let start = run(&[&file]);
+    assert!(stderr(&start).contains("s.conf:2:6\n"), "{}", stderr(&start));
+}
+
+/// A certificate and its key, as `openssl` makes them.
+fn certificate(dir: &Path, name: &str) -> [String; 2] {
+    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
+    let [cert, key] = ["pem", "key"].map(path);
+    let args = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=x",
+    ];
+    let output = Command::new("openssl")
+        .args(args)
+        .args(["-keyout", &key, "-out", &cert])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    [cert, key]
+}
+
+#[test]
+fn what_the_configuration_names_is_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let [cert, key] = certificate(dir.path(), "own");
+    let [_, other_key] = certificate(dir.path(), "other");
+    let [password, empty] =
+        [("good.pass", "secret\n"), ("empty.pass", "\n")].map(|(name, text)| write(dir.path(), name, text));
+    let acl = write(dir.path(), "users.acl", "user bob on +ping\n");
+    let bad_acl = write(dir.path(), "bad.acl", "user bob on +pong\n");
+    let state = dir.path().join("state").display().to_string();
+    std::fs::create_dir(&state).unwrap();
+    let good = format!(
+        "tls-port 26380\ntls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {cert}\naclfile {acl}\n\
+         sentinel monitor m 127.0.0.1 1 1\nsentinel notification-script m /bin/sh\n\
+         bellwether auth-pass-file m {password}\nbellwether sentinel-pass-file {password}\nbellwether state-dir {state}\n"
+    );
+    let check = |text: &str| {
+        let output = run(&["check", &write(dir.path(), "s.conf", text)]);
+        (output.status.success(), stdout(&output))
+    };
+    let (is_good, text) = check(&good);
+    assert!(is_good && text.ends_with("s.conf: good, 1 group\n"), "{text}");
+
+    let missing = dir.path().join("missing").display().to_string();
+    for (from, to, place, message) in [
+        (
+            cert.as_str(),
+            missing.as_str(),
+            "2:15",
+            "tls-cert-file: cannot read",
+        ),
+        (&key, &acl, "3:14", "holds no private key"),
+        (&key, &other_key, "3:14", "is not the key of the certificate"),
+        (
+            &format!("tls-ca-cert-file {cert}"),
+            "",
+            "1:10",
+            "tls-ca-cert-file or tls-ca-cert-dir must be given",
+        ),
+        (
+            &format!("ca-cert-file {cert}"),
+            &format!("ca-cert-file {acl}"),
+            "4:18",
+            "holds no certificate",
+        ),
+        (&acl, &bad_acl, "5:9", "bad.acl:1: Unknown command"),
+        (&acl, &missing, "5:9", "opening file"),
+        ("/bin/sh", &missing, "7:32", "Notification script"),
+        (
+            &format!("m {password}"),
+            &format!("m {empty}"),
+            "8:29",
+            "empty.pass is empty",
+        ),
+        (
+            &format!("sentinel-pass-file {password}"),
+            "sentinel-pass-file ./missing",
+            "9:31",
+            "cannot read ./missing",
+        ),
+        (&state, &acl, "10:22", "not a directory"),
+    ] {
+        let (is_good, text) = check(&good.replacen(from, to, 1));
+        assert!(!is_good && text.contains(message), "{to}: {text}");
+        assert!(text.contains(&format!("s.conf:{place}\n")), "{place}: {text}");
+    }
+
+    // What the service manager may make is a warning.
+    for text in [good.replace(&state, &missing), format!("{good}dir {missing}\n")] {
+        let (is_good, text) = check(&text);
+        assert!(
+            is_good && text.contains("No such file") && text.ends_with("1 warning\n"),
+            "{text}"
+        );
+    }
+
+    // All at once, in the order of the lines.
+    let all = good
+        .replace(&state, &key)
+        .replace(&format!("key-file {key}"), &format!("key-file {missing}"))
+        .replace(&acl, &missing)
+        .replace("/bin/sh", &missing)
+        .replace(&password, &empty);
+    let (_, text) = check(&all);
+    let places: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once("s.conf:")?.1.split_once(':'))
+        .map(|it| it.0)
+        .collect();
+    assert_eq!(places, ["3", "5", "7", "8", "9", "10"], "{text}");
+    assert!(!text.contains("secret"), "{text}");
+
+    // A state that was edited would end the start as well.
+    write(&dir.path().join("state"), "bellwether-state.conf", "edited");
+    let (is_good, text) = check(&good);
     assert!(
-        text.contains("s.conf:2: Unknown command or category name in ACL"),
+        !is_good && text.contains("s.conf:10:22\n") && text.contains("not a state file"),
         "{text}"
     );
-    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_credential_that_only_the_service_has_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(
+        dir.path(),
+        "s.conf",
+        "bellwether requirepass-file no-such-credential\n",
+    );
+    let output = run(&["check", &file]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.ends_with("1 warning\n"), "{text}");
+    let output = support::bellwether()
+        .args(["check", &file])
+        .env("CREDENTIALS_DIRECTORY", dir.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{}", stdout(&output));
+    write(dir.path(), "no-such-credential", "x");
+    let output = support::bellwether()
+        .args(["check", &file])
+        .env("CREDENTIALS_DIRECTORY", dir.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stdout(&output));
 }

@@ -11,6 +11,7 @@ use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Re
 use crate::command_names::CommandNames;
 use crate::diagnostic::Diagnostic;
 use crate::lex::quote;
+use crate::places::Places;
 use crate::script::ScriptLine;
 use crate::secrets::SecretFiles;
 use crate::tls::TlsOptions;
@@ -38,6 +39,8 @@ pub struct Config {
     pub(crate) named_globals: NamedGlobals,
     /// The scripts that are named, in their order; see [`judge_scripts`](crate::judge_scripts).
     pub(crate) scripts: Vec<ScriptLine>,
+    /// Where files and users are named; see [`Config::place`].
+    pub(crate) places: Places,
     /// What the main text alone says about the log level.
     pub(crate) main_log_level: LogLevel,
 }

@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, Fault, Problems, Severity};
 use crate::generic::{self, Effect};
 use crate::lex::{self, LexErrorKind};
 use crate::options::{Config, DaemonOptions, SentinelOptions};
+use crate::places::Places;
 use crate::secrets;
 use crate::sentinel::Executor;
 use crate::source::{Source, Statement};
@@ -59,6 +60,7 @@ pub(crate) struct Walk<'a, 'l> {
     last_user: Option<Statement>,
     /// The lines that name files with passwords, for when the groups are known.
     secret_files: Vec<Statement>,
+    places: Places,
     problems: Problems,
     files: Vec<String>,
     included: usize,
@@ -77,6 +79,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             queue: Vec::new(),
             last_user: None,
             secret_files: Vec::new(),
+            places: Places::default(),
             problems: Problems::default(),
             files: Vec::new(),
             included: 0,
@@ -172,11 +175,17 @@ impl<'a, 'l> Walk<'a, 'l> {
             "sentinel" if statement.words.len() == 1 => {}
             "sentinel" => self.queue.push(statement),
             "include" => self.include(&statement, depth),
-            _ if secrets::is_secret_file(&statement) => self.secret_files.push(statement),
+            _ if secrets::is_secret_file(&statement) => {
+                self.places.note(&statement);
+                self.secret_files.push(statement);
+            }
             _ => match generic::run(&mut self.daemon, &mut self.sentinel, &statement) {
                 Ok(Effect::Taken) if name == "loglevel" => self.note_log_level(&statement),
-                Ok(Effect::Taken) => {}
-                Ok(Effect::User) => self.last_user = Some(statement),
+                Ok(Effect::Taken) => self.places.note(&statement),
+                Ok(Effect::User) => {
+                    self.places.note(&statement);
+                    self.last_user = Some(statement);
+                }
                 Ok(Effect::None(message)) => self.problems.warning(&statement, Fault::new(0, message)),
                 Err(fault) => self.problems.error(&statement, fault),
             },
@@ -238,6 +247,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         config.warnings = problems.finish(&self.files)?;
         config.named_globals.log_level = self.names_log_level;
         config.main_log_level = self.main_log_level;
+        config.places = self.places;
         Ok(config)
     }
 

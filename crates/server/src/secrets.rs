@@ -92,6 +92,21 @@ pub(crate) fn read_groups(config: &mut Config) -> Result<(), SecretError> {
     Ok(())
 }
 
+/// What is wrong with a file that is to hold a password; nothing is kept of what is in it. `directive` is the word
+/// behind `bellwether`.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn check_secret_file(directive: &'static str, path: &Path) -> Result<(), SecretError> {
+    from_file(directive, path).map(drop)
+}
+
+/// Whether this path means a credential of a service, and no service runs this.
+#[must_use]
+pub fn is_absent_credential(path: &Path) -> bool {
+    is_bare(path) && env::var_os(CREDENTIALS).is_none()
+}
+
 fn from_file(directive: &'static str, path: &Path) -> Result<Secret, SecretError> {
     let path = place(path, env::var_os(CREDENTIALS).map(PathBuf::from));
     let failed = |source| SecretError::Read {
@@ -131,11 +146,15 @@ fn from_file(directive: &'static str, path: &Path) -> Result<Secret, SecretError
 
 /// A bare name means a credential of the service where there are any.
 fn place(path: &Path, credentials: Option<PathBuf>) -> PathBuf {
-    let is_bare = path.components().count() == 1 && !path.is_absolute();
-    match credentials.filter(|_| is_bare) {
+    match credentials.filter(|_| is_bare(path)) {
         Some(directory) => directory.join(path),
         None => path.to_owned(),
     }
+}
+
+/// A name without any directory, not even `.`.
+fn is_bare(path: &Path) -> bool {
+    path.components().count() == 1 && !path.is_absolute()
 }
 
 #[cfg(test)]

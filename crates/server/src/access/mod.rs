@@ -103,6 +103,8 @@ pub enum AccessError {
         file: String,
         /// The line.
         line: usize,
+        /// The user.
+        name: String,
         /// What is wrong.
         problem: String,
     },
@@ -199,6 +201,17 @@ impl Access {
         Ok(Self {
             shared: Arc::new(Shared::new(users, kept, options.acllog_max_len)),
         })
+    }
+
+    /// All that is wrong with the users of a configuration: each user, and the ACL file if there is one.
+    #[must_use]
+    pub fn problems(options: &DaemonOptions) -> Vec<AccessError> {
+        if options.aclfile.is_some() {
+            return Self::load(options).err().into_iter().collect();
+        }
+        let all_channels = options.acl_pubsub_allchannels;
+        let judge = |line| configured(std::slice::from_ref(line), all_channels).err();
+        options.users.iter().filter_map(judge).collect()
     }
 
     /// The users as they are now.
@@ -453,6 +466,7 @@ fn configured(lines: &[UserLine], all_channels: bool) -> Result<BTreeMap<Arc<str
         let refuse = |problem: String| AccessError::User {
             file: line.file.clone(),
             line: line.line,
+            name: line.name.clone(),
             problem,
         };
         let mut user = User::new(&line.name, all_channels);

@@ -57,6 +57,29 @@ impl Material {
     }
 }
 
+/// All that is wrong. What needs several files is only judged if each of them is good.
+pub(super) fn problems(options: &TlsOptions) -> Vec<TlsError> {
+    let mut problems = Vec::new();
+    for (files, names) in [(&options.server, &SERVER), (&options.client, &CLIENT)] {
+        let cert = files.cert.as_ref();
+        problems.extend(cert.and_then(|path| files::certificates(names.cert, path).err()));
+        let (key, pass) = (files.key.as_ref(), files.key_pass.as_ref());
+        problems.extend(key.and_then(|path| files::private_key(names.key, path, pass).err()));
+    }
+    let provider = ring::default_provider();
+    if problems.is_empty() {
+        problems.extend(identity(&options.server, &SERVER, &provider).err());
+        if options.client.cert.is_some() {
+            problems.extend(identity(&options.client, &CLIENT, &provider).err());
+        }
+    }
+    problems.extend(authorities(options).err());
+    if problems.is_empty() {
+        problems.extend(Material::load(options).err());
+    }
+    problems
+}
+
 fn identity(
     files: &KeyFiles,
     names: &Names,

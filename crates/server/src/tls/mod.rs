@@ -69,6 +69,17 @@ pub enum TlsError {
     Rules(String),
 }
 
+impl TlsError {
+    /// The directive that names what is wrong, if it is one.
+    #[must_use]
+    pub const fn directive(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { .. } | Self::Rules(_) => None,
+            Self::Read { directive, .. } | Self::Content { directive, .. } => Some(directive),
+        }
+    }
+}
+
 /// Certificates and keys in use, and the files that they came from.
 #[derive(Debug)]
 pub struct Tls {
@@ -96,6 +107,15 @@ impl Tls {
             stamps: Mutex::new(stamps),
             hang_up: Notify::new(),
         })))
+    }
+
+    /// All that is wrong with what the directives name, at most one error for each; nothing if nothing uses TLS.
+    #[must_use]
+    pub fn problems(options: &TlsOptions) -> Vec<TlsError> {
+        match options.port != 0 || options.replication {
+            true => material::problems(options),
+            false => Vec::new(),
+        }
     }
 
     /// How to answer clients, as of now.

@@ -1,0 +1,184 @@
+//! What a configuration names and does not hold: users' rules, certificates, password files, the ACL file, the state
+//! directory. Looks at all of it as the daemon would, and changes nothing.
+
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+};
+
+use bellwether_conf::{Config, Problem, STATE_FILE, Severity, TlsOptions, apply_state};
+use bellwether_server::{Access, AccessError, SecretError, Tls, check_secret_file, is_absent_credential};
+use rustix::fs::{Access as Mode, access};
+
+/// All that is wrong with users, files and directories.
+pub(crate) fn problems(config: &Config) -> Vec<Problem> {
+    if let Some(dir) = &config.daemon.dir
+        && let Err(error) = enterable(dir)
+    {
+        // All other paths count from there.
+        let message = format!("cannot change into the directory {}: {error}", dir.display());
+        return vec![directory("dir", message, &error)];
+    }
+    let mut problems = users(config);
+    problems.extend(tls(config));
+    problems.extend(secret_files(config));
+    problems.extend(state_dir(config));
+    problems
+}
+
+/// What is wrong with the users' rules, and with the ACL file.
+pub(crate) fn users(config: &Config) -> Vec<Problem> {
+    let mut options = config.daemon.clone();
+    options.aclfile = options.aclfile.map(|path| beside(config, &path));
+    let problems = Access::problems(&options).into_iter();
+    problems
+        .map(|error| match error {
+            AccessError::User { name, problem, .. } => found(&format!("user {name}"), problem, None),
+            other => {
+                let hint = io_kind(&other).and_then(hint);
+                found("aclfile", chain(&other), hint)
+            }
+        })
+        .collect()
+}
+
+fn tls(config: &Config) -> Vec<Problem> {
+    let mut options: TlsOptions = config.daemon.tls.clone();
+    let key_files = [&mut options.server, &mut options.client];
+    let paths = key_files
+        .into_iter()
+        .flat_map(|files| [&mut files.cert, &mut files.key]);
+    for path in paths.chain([&mut options.ca_file, &mut options.ca_dir]).flatten() {
+        *path = beside(config, path);
+    }
+    let asked_by = ["tls-port", "tls-replication"]
+        .into_iter()
+        .find(|name| config.names(name));
+    let problems = Tls::problems(&options).into_iter();
+    problems
+        .map(|error| {
+            let directive = error.directive().or(asked_by).unwrap_or("tls-port");
+            found(directive, chain(&error), io_kind(&error).and_then(hint))
+        })
+        .collect()
+}
+
+fn secret_files(config: &Config) -> Vec<Problem> {
+    let files = &config.secret_files;
+    let own = [
+        ("requirepass-file", &files.requirepass),
+        ("sentinel-pass-file", &files.sentinel_pass),
+    ];
+    let own = own.into_iter().filter_map(|(name, path)| {
+        let path = path.as_ref()?;
+        secret_file(config, name, &format!("bellwether {name}"), path)
+    });
+    let groups = files.auth_pass.iter().filter_map(|(group, path)| {
+        let directive = format!("bellwether auth-pass-file {group}");
+        secret_file(config, "auth-pass-file", &directive, path)
+    });
+    own.chain(groups).collect()
+}
+
+fn secret_file(config: &Config, name: &'static str, directive: &str, path: &Path) -> Option<Problem> {
+    let is_credential = is_absent_credential(path);
+    let there = match path.components().count() {
+        // Its credentials are where they are, whatever `dir` says.
+        1 if !is_credential => path.to_owned(),
+        _ => beside(config, path),
+    };
+    let error = check_secret_file(name, &there).err()?;
+    let kind = io_kind(&error);
+    let is_missing = matches!(error, SecretError::Read { .. }) && kind == Some(io::ErrorKind::NotFound);
+    if is_missing && is_credential {
+        let message = format!(
+            "{} is not there; as a credential of the service it could not be seen from here",
+            there.display()
+        );
+        let hint =
+            "set CREDENTIALS_DIRECTORY as the service manager does, or write ./ in front if a file is meant";
+        return Some(Problem {
+            severity: Severity::Warning,
+            ..found(directive, message, Some(hint))
+        });
+    }
+    Some(found(directive, chain(&error), kind.and_then(hint)))
+}
+
+fn state_dir(config: &Config) -> Option<Problem> {
+    const DIRECTIVE: &str = "bellwether state-dir";
+    let dir = beside(config, config.daemon.state_dir.as_ref()?);
+    let shown = dir.display();
+    let writable = enterable(&dir).and_then(|()| Ok(access(&dir, Mode::WRITE_OK)?));
+    if let Err(error) = writable {
+        let message = format!("no state can be saved in {shown}: {error}");
+        return Some(directory(DIRECTIVE, message, &error));
+    }
+    let path = dir.join(STATE_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let error = apply_state(&mut config.clone(), &text).err()?;
+            let message = format!("the state file {} cannot be used: {error}", path.display());
+            Some(found(DIRECTIVE, message, None))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let message = format!("cannot read the state file {}: {error}", path.display());
+            Some(found(DIRECTIVE, message, hint(error.kind())))
+        }
+    }
+}
+
+/// Whether it is a directory that this process may enter.
+fn enterable(dir: &Path) -> io::Result<()> {
+    if !dir.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(dir, Mode::EXEC_OK)?)
+}
+
+/// A directory that cannot be used. One that is not there may be made by the service manager (`StateDirectory=`), and
+/// whoever installs wants to check before the first start.
+fn directory(directive: &str, message: String, error: &io::Error) -> Problem {
+    if error.kind() != io::ErrorKind::NotFound {
+        return found(directive, message, hint(error.kind()));
+    }
+    let hint = "make it, unless the service manager does so before the start: the daemon does not";
+    Problem {
+        severity: Severity::Warning,
+        ..found(directive, message, Some(hint))
+    }
+}
+
+fn found(directive: &str, message: String, hint: Option<&str>) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        directive: directive.to_owned(),
+        message,
+        hint: hint.map(str::to_owned),
+    }
+}
+
+/// Relative paths count from the working directory of the daemon.
+fn beside(config: &Config, path: &Path) -> PathBuf {
+    let dir = config.daemon.dir.as_deref();
+    dir.map_or_else(|| path.to_owned(), |dir| dir.join(path))
+}
+
+fn hint(kind: io::ErrorKind) -> Option<&'static str> {
+    let is_about_rights = kind == io::ErrorKind::PermissionDenied;
+    is_about_rights.then_some("check the file as the user that the daemon runs as")
+}
+
+/// What the operating system said, if it was that.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut causes = std::iter::successors(Some(error), |error| (**error).source());
+    causes.find_map(|cause| cause.downcast_ref::<io::Error>().map(io::Error::kind))
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| (**error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
