@@ -41,6 +41,8 @@ struct Peer {
     mood: Mood,
     says_down: bool,
     ballot: Ballot,
+    /// The epoch of the vote that it tells, if it is another than it was asked about.
+    vote_epoch: Option<Epoch>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub(crate) struct Stage {
     names: BTreeMap<SocketAddr, String>,
     hosts: BTreeMap<String, Option<IpAddr>>,
     links: BTreeMap<LinkId, Target>,
+    /// The last connection to each server or peer that broke.
+    broken: BTreeMap<String, LinkId>,
     /// What a hung server has taken in.
     backlog: Vec<(LinkId, Vec<(RequestId, Command)>)>,
     agenda: BTreeMap<(u64, u64), Due>,
@@ -146,15 +150,8 @@ impl Stage {
             }
             // odd NAME: an answer that makes no sense for any command
             "odd" => self.stray(rest, Reply::Odd("three commas".to_owned()))?,
-            // late NAME: an answer on a connection that has been given up
-            "late" => {
-                let late = Input::Reply {
-                    link: LinkId(u64::MAX - 1),
-                    request: RequestId(0),
-                    reply: Reply::Info("role:slave\r\n".to_owned()),
-                };
-                self.input(late);
-            }
+            // late NAME: an answer on its connection that broke
+            "late" => self.late(rest)?,
             // do WORDS…: a client says SENTINEL WORDS…
             "do" => self.request(rest)?,
             // disk well|hangs|fails
@@ -199,6 +196,7 @@ impl Stage {
             mood: Mood::Well,
             says_down: false,
             ballot: Ballot::Asker,
+            vote_epoch: None,
         };
         self.peers.insert((*name).to_owned(), peer);
         self.set(&[&[*name], rest].concat())
@@ -322,6 +320,7 @@ impl Stage {
     fn restart(&mut self) -> Outcome {
         self.registry = self.durable.take();
         self.links.clear();
+        self.broken.clear();
         self.backlog.clear();
         self.agenda.clear();
         self.write_under_way = None;
@@ -572,6 +571,7 @@ impl Stage {
         let (name, reason) = words.split_first().ok_or("break NAME REASON")?;
         let link = self.link(name)?;
         self.links.remove(&link);
+        self.broken.insert((*name).to_owned(), link);
         self.input(Input::LinkDown {
             link,
             reason: reason.join(" "),
@@ -583,6 +583,17 @@ impl Stage {
         let link = self.link(words.first().ok_or("of whom?")?)?;
         let request = RequestId(u64::MAX);
         self.input(Input::Reply { link, request, reply });
+        Ok(())
+    }
+
+    fn late(&mut self, words: &[&str]) -> Outcome {
+        let name = words.first().ok_or("of whom?")?;
+        let link = *self.broken.get(*name).ok_or("its connection never broke")?;
+        self.input(Input::Reply {
+            link,
+            request: RequestId(0),
+            reply: Reply::Info("role:slave\r\n".to_owned()),
+        });
         Ok(())
     }
 
@@ -746,7 +757,10 @@ impl Peer {
                 };
                 Reply::Verdict(Verdict {
                     down: self.says_down,
-                    leader_epoch: if leader.is_some() { *epoch } else { Epoch(0) },
+                    leader_epoch: match leader {
+                        Some(_) => self.vote_epoch.unwrap_or(*epoch),
+                        None => Epoch(0),
+                    },
                     leader,
                 })
             }
@@ -760,6 +774,9 @@ impl Peer {
             ("votes", "asker") => self.ballot = Ballot::Asker,
             ("votes", "nobody") => self.ballot = Ballot::Nobody,
             ("votes", name) => self.ballot = Ballot::For(id(name)?),
+            ("vote-epoch", epoch) => {
+                self.vote_epoch = Some(Epoch(epoch.parse().map_err(|_| "a bad epoch")?));
+            }
             ("at", addr) => self.addr = addr.parse().map_err(|_| "a bad address")?,
             _ => return Err(format!("a sentinel has no {key}")),
         }
