@@ -8,6 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::addr::{Addr, Host, HostName};
 use crate::agreement::Agreement;
+use crate::bugs::{self, Bug};
 use crate::decision::Decision;
 use crate::effect::{Command, Credentials, Effect, LinkKind};
 use crate::event::{Event, EventKind, Level, MAX_PAYLOAD_LEN};
@@ -361,10 +362,21 @@ impl Context {
     /// Drops a link for good.
     pub(crate) fn close_link(&mut self, link: &Link) {
         if let Some(id) = link.id() {
-            self.owners.remove(&id);
+            self.disown(id);
             self.out.forget_link(id);
+            if bugs::has(Bug::LeakLinks) {
+                return;
+            }
             self.out.push(Effect::Disconnect { link: id });
         }
+    }
+
+    /// Nothing that still comes on this link counts from now on. Gives whose it was.
+    pub(crate) fn disown(&mut self, link: LinkId) -> Option<LinkOwner> {
+        if bugs::has(Bug::AcceptStaleReply) {
+            return self.owners.get(&link).cloned();
+        }
+        self.owners.remove(&link)
     }
 
     /// Has a name looked up, unless that was done a moment ago or no more names can be remembered. Gives whether

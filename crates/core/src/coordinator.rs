@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::agreement::{Agreement, Decided, Vote};
+use crate::bugs::{self, Bug};
 use crate::command;
 use crate::context::{Context, LinkOwner};
 use crate::deadlines::{Deadlines, Who};
@@ -14,7 +15,7 @@ use crate::event::EventKind;
 use crate::group::Group;
 use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
 use crate::input::{Input, Pong, Reply};
-use crate::registry::Registry;
+use crate::registry::{LastVote, Registry};
 use crate::request::Request;
 use crate::settings::Settings;
 use crate::time::{Instant, whole_millis};
@@ -55,6 +56,10 @@ impl Coordinator {
         agreement: Box<dyn Agreement>,
     ) -> Self {
         let mut cx = Context::new(settings, registry, agreement, now);
+        if bugs::has(Bug::ForgetVoteAtRestart) {
+            let records = cx.registry.groups.values_mut();
+            records.for_each(|record| record.vote = LastVote::default());
+        }
         let records: Vec<_> = cx.registry.groups.clone().into_iter().collect();
         let mut groups = BTreeMap::new();
         for (name, record) in records {
@@ -101,6 +106,9 @@ impl Coordinator {
             }
             Input::Request { token, request } => self.request(token, request),
             Input::Persisted { seq } => self.cx.out.persisted(seq),
+            Input::PersistFailed { seq, .. } if bugs::has(Bug::FailedPersistTakenAsDone) => {
+                self.cx.out.persisted(seq);
+            }
             Input::PersistFailed { seq, reason } => self.cx.out.persist_failed(self.cx.now, seq, reason),
         }
         self.settle();
@@ -187,9 +195,11 @@ impl Coordinator {
         if !self.started || *self.addresses != book {
             self.started = true;
             self.addresses = Arc::new(book);
-            self.cx
-                .out
-                .push_durable(Effect::Addresses(Arc::clone(&self.addresses)));
+            let effect = Effect::Addresses(Arc::clone(&self.addresses));
+            if bugs::has(Bug::AnnounceBeforeDurable) {
+                return self.cx.out.push(effect);
+            }
+            self.cx.out.push_durable(effect);
         }
     }
 
@@ -223,7 +233,7 @@ impl Coordinator {
     }
 
     fn link_down(&mut self, link: LinkId, reason: &str) {
-        let Some(owner) = self.cx.owners.remove(&link) else {
+        let Some(owner) = self.cx.disown(link) else {
             return;
         };
         self.cx.link_failures += 1;
@@ -301,7 +311,9 @@ impl Coordinator {
                 let asked = self.cx.take_question(request);
                 let asked = asked.and_then(|(name, primary)| Some((self.groups.get_mut(&name)?, primary)));
                 // What is said of a former primary is not true of the present one.
-                if let Some((group, _)) = asked.filter(|(group, primary)| group.primary == *primary) {
+                if let Some((group, _)) = asked.filter(|(group, primary)| {
+                    group.primary == *primary || bugs::has(Bug::CountVerdictOnFormerPrimary)
+                }) {
                     group.verdict_came(id, verdict, &mut self.cx);
                 }
             }
@@ -374,6 +386,9 @@ impl Coordinator {
 
     /// Notices that this process did not run, and forgives the others what was not seen of them meanwhile.
     fn watch_for_stall(&mut self) {
+        if bugs::has(Bug::StallNotForgiven) {
+            return;
+        }
         let now = self.cx.now;
         let Some(stall) = self
             .cx

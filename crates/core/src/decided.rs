@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::command::{set_event, verdict_answer};
 use crate::context::Context;
 use crate::decision::{Decision, GlobalChange, GroupChange};
@@ -68,6 +69,9 @@ fn is_void(cx: &Context, decision: &Decision) -> bool {
     else {
         return false;
     };
+    if bugs::has(Bug::ConfigEpochGoesBack) {
+        return false;
+    }
     cx.registry
         .groups
         .get(group)
@@ -118,10 +122,14 @@ fn answer(groups: &BTreeMap<GroupName, Group>, cx: &mut Context, token: ClientTo
         } => groups.get(group).zip(Some((Some(candidate), *epoch))),
         _ => None,
     };
+    let unsaved = voted.is_some() && bugs::has(Bug::VoteWithoutPersisting);
     let answer = match voted {
         Some((group, vote)) => verdict_answer(group, cx, Some(vote)),
         None => Answer::Ok,
     };
+    if unsaved {
+        return cx.answer_now(token, answer);
+    }
     cx.answer(token, answer);
 }
 
@@ -360,7 +368,7 @@ impl Group {
                 Stage::Selecting { .. } | Stage::Promoting { sent_at: None, .. }
             )
         });
-        if harmless {
+        if harmless && !bugs::has(Bug::OldLeaderGoesOn) {
             self.cancel_failover(AbortReason::Superseded, cx);
         }
         self.follow(candidate.clone(), cx);

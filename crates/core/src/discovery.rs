@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::event::EventKind;
@@ -45,7 +46,7 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
     if !is_settled(group, cx, &id, &hello) {
         meet(groups, &name, &id, &hello, cx);
     }
-    if epoch > current {
+    if epoch > current && !bugs::has(Bug::EpochNotRaised) {
         cx.propose(Decision::AdvanceEpoch {
             epoch,
             group: name.clone(),
@@ -198,7 +199,7 @@ impl Group {
             .groups
             .get(&self.name)
             .map_or(ConfigEpoch(0), |record| record.config_epoch);
-        if epoch < ours {
+        if epoch < ours && !bugs::has(Bug::ConfigEpochGoesBack) {
             return;
         }
         let usable = cx

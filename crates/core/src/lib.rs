@@ -10,6 +10,10 @@
 mod absent;
 mod addr;
 mod agreement;
+#[cfg(not(feature = "seeded-bugs"))]
+mod bugs;
+#[cfg(feature = "seeded-bugs")]
+pub mod bugs;
 mod command;
 mod context;
 mod coordinator;

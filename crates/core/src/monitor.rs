@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::effect::Command;
@@ -74,6 +75,7 @@ impl Group {
         if cx.out.save_error().is_some() {
             return;
         }
+        let durable = !bugs::has(Bug::AnnounceBeforeDurable);
         let silenced = self.paused_server();
         let addrs: Vec<Addr> = self
             .instances
@@ -97,7 +99,7 @@ impl Group {
             instance.hello_sent_at = Some(cx.now);
             let message = self.hello_message(cx, &local.to_string());
             if let Some(instance) = self.instances.get_mut(&addr) {
-                cx.send(&mut instance.link, vec![Command::Hello { message }], true);
+                cx.send(&mut instance.link, vec![Command::Hello { message }], durable);
             }
         }
         let ids: Vec<_> = self.views.keys().cloned().collect();
@@ -116,7 +118,7 @@ impl Group {
             }
             view.hello_sent_at = Some(cx.now);
             let message = self.hello_message(cx, &local.to_string());
-            self.send_to_peer(cx, &id, Command::Hello { message }, true);
+            self.send_to_peer(cx, &id, Command::Hello { message }, durable);
         }
     }
 
@@ -132,6 +134,7 @@ impl Group {
         };
         cx.announced(&host, port);
         let record = cx.registry.groups.get(&self.name);
+        let told = record.filter(|_| !bugs::has(Bug::HelloWithoutConfigEpoch));
         Hello {
             host,
             port,
@@ -140,7 +143,7 @@ impl Group {
             group: self.name.to_string(),
             primary_host,
             primary_port,
-            config_epoch: record.map_or(0, |record| record.config_epoch.0),
+            config_epoch: told.map_or(0, |record| record.config_epoch.0),
         }
         .to_string()
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::bugs::{self, Bug};
 use crate::effect::{Command, Effect};
 use crate::event::{Event, EventKind};
 use crate::id::{Epoch, GroupName, LinkId, PersistSeq, RequestId};
@@ -81,7 +82,8 @@ impl Outbox {
     /// when what was decided is on disk.
     pub(crate) fn event(&mut self, event: Event) {
         let behind = |held: &Held| matches!(&held.effect, Effect::Event(e) if e.group == event.group);
-        if is_observation(event.kind) && !self.held.iter().any(behind) {
+        let at_once = is_observation(event.kind) || bugs::has(Bug::AnnounceBeforeDurable);
+        if at_once && !self.held.iter().any(behind) {
             self.push(Effect::Event(event));
         } else {
             self.push_durable(Effect::Event(event));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::effect::Command;
@@ -70,7 +71,7 @@ impl Group {
         }
         let sdown = self.primary_is_sdown();
         let votes = usize::from(sdown) + self.views.values().filter(|view| view.says_down).count();
-        let odown = sdown && votes >= self.rules.quorum as usize;
+        let odown = sdown && (votes >= self.rules.quorum as usize || bugs::has(Bug::QuorumOfOne));
         if odown == self.odown_since.is_some() {
             return;
         }
@@ -195,7 +196,9 @@ impl Group {
         if leader_epoch > Epoch(0) {
             cx.agreement.heard(&self.name, id, leader.as_ref(), leader_epoch);
         }
-        if leader_epoch > cx.registry.current_epoch && cx.registry.current_epoch.may_leap_to(leader_epoch) {
+        let higher =
+            leader_epoch > cx.registry.current_epoch && cx.registry.current_epoch.may_leap_to(leader_epoch);
+        if higher && !bugs::has(Bug::EpochNotRaised) {
             cx.propose(Decision::AdvanceEpoch {
                 epoch: leader_epoch,
                 group: self.name.clone(),

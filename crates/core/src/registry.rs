@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::decision::{Decision, GlobalChange, GroupChange};
 use crate::failover::{FailoverReceipt, FailoverRecord};
 use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
@@ -265,7 +266,7 @@ impl Registry {
                 self.raise_epoch(*epoch);
                 if let Some(record) = self.groups.get_mut(group) {
                     assert!(
-                        *epoch > record.vote.epoch,
+                        *epoch > record.vote.epoch || bugs::has(Bug::VoteTwice),
                         "second vote of {group} in epoch {epoch}"
                     );
                     record.vote = LastVote {
@@ -307,6 +308,9 @@ impl Registry {
     }
 
     fn raise_epoch(&mut self, epoch: Epoch) {
+        if bugs::has(Bug::EpochGoesBack) {
+            self.current_epoch = epoch;
+        }
         self.current_epoch = self.current_epoch.max(epoch);
     }
 }
@@ -375,7 +379,8 @@ impl GroupRecord {
     fn switch(&mut self, config_epoch: ConfigEpoch, primary: &Addr) {
         assert!(
             config_epoch > self.config_epoch
-                || (config_epoch == self.config_epoch && *primary == self.primary),
+                || (config_epoch == self.config_epoch && *primary == self.primary)
+                || bugs::has(Bug::ConfigEpochGoesBack),
             "config epoch {} would go back to {config_epoch}, or name two addresses",
             self.config_epoch
         );

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::event::EventKind;
 use crate::group::Group;
@@ -75,7 +76,7 @@ impl Group {
         if let Some(at) = instance.told_at {
             due = due.max(at + REPAIR_SPACING);
         }
-        if !cx.due(due) {
+        if !cx.due(due) || (is_primary && bugs::has(Bug::SkipDemotion)) {
             return;
         }
         let kind = if is_primary {

@@ -3,6 +3,7 @@
 //!
 //! Safety is checked at every step: one leader and one address for each epoch. Liveness is checked at the end.
 
+mod seeded;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +95,7 @@ fn group() -> GroupName {
 
 impl Cluster {
     fn new(seed: u64) -> Self {
+        seeded::plant_named_bug();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let count = rng.random_range(3..=5);
         let mut world = World::default();

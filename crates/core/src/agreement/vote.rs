@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Agreement, Decided, Standing};
+use crate::bugs::{self, Bug};
 use crate::decision::Decision;
 use crate::id::{ClientToken, Epoch, GroupName, SentinelId};
 use crate::registry::Registry;
@@ -65,10 +66,11 @@ impl Agreement for Vote {
         let Some(candidacy) = self.candidacies.get_mut(group) else {
             return;
         };
-        if epoch < candidacy.epoch {
+        let any_epoch = bugs::has(Bug::CountVoteOfAnotherEpoch);
+        if epoch < candidacy.epoch && !any_epoch {
             return;
         }
-        let vote = leader.filter(|_| epoch == candidacy.epoch).cloned();
+        let vote = leader.filter(|_| epoch == candidacy.epoch || any_epoch).cloned();
         candidacy.told.insert(voter.clone(), vote);
     }
 
@@ -77,7 +79,11 @@ impl Agreement for Vote {
         else {
             return Standing::Split;
         };
-        let voters = record.voters();
+        let voters = if bugs::has(Bug::MajorityOfReachable) {
+            1 + candidacy.told.len()
+        } else {
+            record.voters()
+        };
         let needed = (voters / 2 + 1).max(record.options.quorum as usize);
         let mut votes: BTreeMap<&SentinelId, Vec<&SentinelId>> = BTreeMap::new();
         let mut known = 0;
@@ -90,6 +96,9 @@ impl Agreement for Vote {
                 .filter(|_| record.vote.epoch == candidacy.epoch)
             {
                 votes.entry(own).or_default().push(&registry.my_id);
+                if bugs::has(Bug::CountOneVoterTwice) {
+                    votes.entry(own).or_default().push(&registry.my_id);
+                }
             }
         }
         for (voter, vote) in candidacy
@@ -143,7 +152,8 @@ impl Agreement for Vote {
             return false;
         };
         // A vote for an epoch that has already named a primary could install an older configuration again.
-        let fresh = epoch > record.vote.epoch && epoch > record.config_epoch.into();
+        let unused = epoch > record.vote.epoch || (epoch == record.vote.epoch && bugs::has(Bug::VoteTwice));
+        let fresh = unused && epoch > record.config_epoch.into();
         // Another candidate may have been granted this epoch by a decision that is still under way.
         let taken = self.decided.iter().any(|decided| {
             matches!(&decided.decision, Decision::Vote { group: g, epoch: e, .. } if g == group && *e >= epoch)

@@ -6,6 +6,7 @@ use rand::RngExt;
 
 use super::{AbortReason, Cause, FailoverRecord, Run, SIMULATED_CRASH, Stage};
 use crate::agreement::Standing;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::effect::Effect;
@@ -80,7 +81,8 @@ impl Group {
             .current_epoch
             .max(record.vote.epoch)
             .max(record.config_epoch.into());
-        let epoch = highest.next();
+        let reuses = self.failed_attempts > 0 && bugs::has(Bug::SameEpochAgain);
+        let epoch = if reuses { highest } else { highest.next() };
         let record = FailoverRecord {
             epoch,
             cause,

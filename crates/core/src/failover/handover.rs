@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{AbortReason, Cause, Stage};
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::effect::Command;
@@ -87,7 +88,8 @@ impl Group {
 
     fn notice_hand_over(&mut self, candidate: Addr, since: Instant, sent_at: Instant, cx: &mut Context) {
         let took_over = self.instances.get(&candidate).is_some_and(|replica| {
-            replica.role == Role::Primary && replica.info_at.is_some_and(|at| at >= sent_at)
+            (replica.role == Role::Primary || bugs::has(Bug::HandOverBeforeRole))
+                && replica.info_at.is_some_and(|at| at >= sent_at)
         });
         let Some(run) = self.run.as_mut().filter(|_| took_over) else {
             return;
@@ -103,7 +105,9 @@ impl Group {
 
     /// The server gives the hand-over up by itself after the time that it was given; writes are let through at once.
     fn give_hand_over_up(&mut self, cx: &mut Context) {
-        if let Some(primary) = self.instances.get_mut(&self.primary) {
+        if let Some(primary) = self.instances.get_mut(&self.primary)
+            && !bugs::has(Bug::PauseNotReleased)
+        {
             cx.send(&mut primary.link, vec![Command::Unpause], true);
         }
         self.abort(AbortReason::CandidateTimeout, cx);

@@ -18,6 +18,7 @@ pub(crate) use handover::HAND_OVER_INFO_PERIOD;
 pub use record::{AbortReason, Cause, FailoverReceipt, FailoverRecord, Outcome, Phases};
 
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::event::EventKind;
@@ -153,6 +154,9 @@ impl Group {
     /// Takes back what was ordered and has not left, because the disk has been slow: another sentinel may have
     /// chosen another primary meanwhile.
     pub(crate) fn retract_orders(&mut self, cx: &mut Context) {
+        if bugs::has(Bug::KeepSupersededOrders) {
+            return;
+        }
         for instance in self.instances.values_mut() {
             if let Some(link) = instance.link.id() {
                 for _ in 0..cx.out.retract_orders(link) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{AbortReason, Cause, SIMULATED_CRASH, Stage};
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::effect::{Command, Effect};
@@ -126,7 +127,9 @@ impl Group {
             cx.event(EventKind::StateReconfigure, Some(&self.name), old, None);
             self.run_reconfig_script("leader", primary, cx);
         } else {
-            self.cancel_failover(AbortReason::Superseded, cx);
+            if !bugs::has(Bug::OldLeaderGoesOn) {
+                self.cancel_failover(AbortReason::Superseded, cx);
+            }
             if let Some(addr) = cx.peers.get(from).map(|peer| peer.addr.clone()) {
                 let payload = cx.describe_sentinel(&self.name, &self.primary, from, &addr);
                 cx.event(EventKind::ConfigUpdateFrom, Some(&self.name), payload, None);

@@ -2,6 +2,7 @@
 
 use super::Outcome;
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::effect::Command;
 use crate::event::EventKind;
@@ -143,6 +144,9 @@ impl Group {
         let Some(replica) = self.instances.get_mut(addr) else {
             return false;
         };
+        if replica.role == Role::Replica && bugs::has(Bug::ReplicasNotRepointed) {
+            return false;
+        }
         let order = vec![Command::Reconfigure { follow }, Command::Info];
         replica.told_by = cx.send(&mut replica.link, order, true);
         if replica.told_by.is_none() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{AbortReason, Stage};
 use crate::addr::Addr;
+use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::event::EventKind;
@@ -118,7 +119,8 @@ impl Group {
         }
         // Lineage first: a replica of other data is out as long as one of the right data is there. What we
         // know of the primary's lineage may be old, so if nobody matches it, it is no measure.
-        if eligible.iter().any(|(_, replica)| self.is_of_lineage(replica)) {
+        let is_known = eligible.iter().any(|(_, replica)| self.is_of_lineage(replica));
+        if is_known && !bugs::has(Bug::PromoteForeignLineage) {
             eligible.retain(|(addr, replica)| {
                 let fits = self.is_of_lineage(replica);
                 if !fits {
@@ -131,12 +133,16 @@ impl Group {
             // One that a leader, now gone, has promoted already may have taken writes: it goes first.
             let promoted = replica.role == Role::Primary && self.is_of_lineage(replica);
             let run_id = replica.run_id.as_ref().map(|id| id.to_ascii_lowercase());
+            let mut offset = replica.info.offset();
+            if bugs::has(Bug::PromoteWorstOffset) {
+                offset = u64::MAX - offset;
+            }
             (
                 Reverse(promoted),
                 // One that refused or ignored the order will do so again: the others have their turn first.
                 replica.promotion_failed_at,
                 replica.priority(),
-                Reverse(replica.info.offset()),
+                Reverse(offset),
                 run_id.is_none(),
                 run_id,
             )
@@ -181,7 +187,7 @@ impl Group {
         if ping_age > MAX_PING_AGE {
             return Some(format!("its last good answer is {} ms old", ping_age.as_millis()));
         }
-        if replica.priority() == 0 {
+        if replica.priority() == 0 && !bugs::has(Bug::PromotePriorityZero) {
             return Some("its priority is 0".to_owned());
         }
         match info_age {
