@@ -45,6 +45,8 @@ pub(crate) struct Options {
 struct Export {
     text: String,
     notes: Vec<String>,
+    /// The passwords in it that stood in files of their own, by their directives.
+    secrets: Vec<String>,
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -63,9 +65,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     for note in &export.notes {
         complain(format_args!("note: {note}"));
     }
+    if !export.secrets.is_empty() {
+        complain(format_args!(
+            "warning: the export holds passwords, which stood in files of their own: {}; guard it like those",
+            export.secrets.join(", ")
+        ));
+    }
+    // Who may read the configuration need not be allowed to read what it only named.
+    let like = options.file.as_deref().filter(|_| export.secrets.is_empty());
     match &options.output {
         Some(path) => {
-            new_file::write(path, &export.text, options.file.as_deref())?;
+            new_file::write(path, &export.text, like)?;
             complain(format_args!("written: {}", path.display()));
         }
         None => Output::new()

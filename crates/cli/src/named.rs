@@ -8,7 +8,7 @@ use std::{
 };
 
 use bellwether_conf::{Config, Problem, STATE_FILE, Severity, TlsOptions, apply_state};
-use bellwether_server::{Access, AccessError, SecretError, Tls, check_secret_file, is_absent_credential};
+use bellwether_server::{Access, AccessError, SecretError, Tls, is_absent_credential, read_secret_file};
 use rustix::fs::{Access as Mode, access};
 
 /// All that is wrong with users, files and directories.
@@ -83,12 +83,8 @@ fn secret_files(config: &Config) -> Vec<Problem> {
 
 fn secret_file(config: &Config, name: &'static str, directive: &str, path: &Path) -> Option<Problem> {
     let is_credential = is_absent_credential(path);
-    let there = match path.components().count() {
-        // Its credentials are where they are, whatever `dir` says.
-        1 if !is_credential => path.to_owned(),
-        _ => beside(config, path),
-    };
-    let error = check_secret_file(name, &there).err()?;
+    let there = place_of_secret(config, path);
+    let error = read_secret_file(name, &there).err()?;
     let kind = io_kind(&error);
     let is_missing = matches!(error, SecretError::Read { .. }) && kind == Some(io::ErrorKind::NotFound);
     if is_missing && is_credential {
@@ -104,6 +100,16 @@ fn secret_file(config: &Config, name: &'static str, directive: &str, path: &Path
         });
     }
     Some(found(directive, chain(&error), kind.and_then(hint)))
+}
+
+/// Where a file with a password is to be looked for.
+pub(crate) fn place_of_secret(config: &Config, path: &Path) -> PathBuf {
+    let is_bare = path.components().count() == 1 && !path.is_absolute();
+    // Credentials are where they are, whatever `dir` says.
+    match is_bare && !is_absent_credential(path) {
+        true => path.to_owned(),
+        false => beside(config, path),
+    }
 }
 
 fn state_dir(config: &Config) -> Option<Problem> {

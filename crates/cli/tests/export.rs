@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{collections::HashMap, fs, path::Path, process::Command};
+use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use support::{Running, ask, ports, run, stderr, stdout, until, write};
 
@@ -125,6 +125,76 @@ fn yaml_with_its_state_directory() {
     // That there is no state where one is named is an error, not an empty file.
     let missing = run(&["export", &file, "--state-dir", &path("none")]);
     assert_eq!(missing.status.code(), Some(1), "{}", stdout(&missing));
+}
+
+#[test]
+fn passwords_in_files_of_their_own_are_written_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, secret) in [("own", "o \"wn\\n"), ("peers", "peers"), ("servers", "servers#")] {
+        write(dir.path(), name, &format!("{secret}\n"));
+    }
+    let [port] = ports();
+    let here = dir.path().display();
+    let conf = format!(
+        "{}bellwether requirepass-file ./own\nbellwether sentinel-pass-file ./peers\n\
+         bellwether auth-pass-file my.cache {here}/servers\ndir {here}\nuser bob on >pw +ping\n",
+        ours(port)
+    );
+    let yaml = format!(
+        "port: {port}\nstate-dir: {here}\nrequirepass-file: ./own\nsentinel-pass-file: ./peers\ndir: {here}\n\
+         users: [{{ name: bob, rules: 'on >pw +ping' }}]\n\
+         groups: {{ my.cache: {{ primary: '127.0.0.1:1', quorum: 2, auth-pass-file: '{here}/servers' }} }}\n"
+    );
+    for (name, text) in [("s.conf", conf), ("s.yaml", yaml)] {
+        let file = write(dir.path(), name, &text);
+        let target = dir.path().join(format!("{name}.exported"));
+        let output = run(&["export", &file, "--output", target.to_str().unwrap()]);
+        let told = stderr(&output);
+        assert!(output.status.success(), "{told}");
+        assert!(
+            told.contains("warning: the export holds passwords")
+                && told.contains("requirepass, sentinel sentinel-pass, sentinel auth-pass my.cache;")
+                && !told.contains("servers#"),
+            "{told}"
+        );
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = fs::read_to_string(&target).unwrap();
+        for line in [
+            "requirepass \"o \\\"wn\\\\n\"\n",
+            "sentinel sentinel-pass peers\n",
+            "sentinel auth-pass my.cache servers#\n",
+        ] {
+            assert_eq!(text.matches(line).count(), 1, "{line} in {text}");
+        }
+        assert!(!text.contains("bellwether"), "{text}");
+
+        let _sentinel = Running::start(Command::new("redis-sentinel").arg(&target));
+        let login = |user: &str, password: &str| {
+            let client = Command::new("redis-cli")
+                .args([
+                    "-p",
+                    &port.to_string(),
+                    "--no-auth-warning",
+                    "--user",
+                    user,
+                    "--pass",
+                    password,
+                    "PING",
+                ])
+                .output();
+            stdout(&client.unwrap())
+        };
+        until("redis-sentinel to know the password", || {
+            let answer = login("default", "o \"wn\\n");
+            if answer == "PONG\n" { Ok(()) } else { Err(answer) }
+        });
+        assert_eq!(login("bob", "pw"), "PONG\n");
+    }
+
+    let file = write(dir.path(), "t.conf", "bellwether requirepass-file /no/such\n");
+    let output = run(&["export", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/no/such"), "{}", stderr(&output));
 }
 
 #[test]

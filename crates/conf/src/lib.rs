@@ -33,7 +33,7 @@ mod value;
 mod yaml;
 
 pub use args::overrides_from_args;
-pub use bellwether_core::LogLevel;
+pub use bellwether_core::{LogLevel, Secret};
 pub use command_names::CommandNames;
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;

@@ -41,6 +41,6 @@ pub use hub::{Delivery, Hub, Message, SubscribeError, Subscriber};
 pub use listener::{Context, Entrance, Identity, Limits, serve};
 pub use log::{Log, LogError};
 pub use script::{PendingScript, Runner, ScriptSettings, ScriptState};
-pub use secrets::{SecretError, check_secret_file, is_absent_credential};
+pub use secrets::{SecretError, is_absent_credential, read_secret_file};
 pub use telemetry::{NoTelemetry, Telemetry};
 pub use tls::{Tls, TlsError};

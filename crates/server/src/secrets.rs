@@ -92,13 +92,12 @@ pub(crate) fn read_groups(config: &mut Config) -> Result<(), SecretError> {
     Ok(())
 }
 
-/// What is wrong with a file that is to hold a password; nothing is kept of what is in it. `directive` is the word
-/// behind `bellwether`.
+/// The password in a file, as the daemon reads it. `directive` is the word behind `bellwether`.
 ///
 /// # Errors
 /// If it cannot be had.
-pub fn check_secret_file(directive: &'static str, path: &Path) -> Result<(), SecretError> {
-    from_file(directive, path).map(drop)
+pub fn read_secret_file(directive: &'static str, path: &Path) -> Result<Secret, SecretError> {
+    from_file(directive, path)
 }
 
 /// Whether this path means a credential of a service, and no service runs this.

@@ -7,19 +7,22 @@ use std::{
 
 use anyhow::{Context, bail};
 use bellwether_conf::{
-    Config, DaemonOptions, LogLevel, STATE_FILE, Source, apply_state, is_yaml, quote, rewrite,
+    Config, DaemonOptions, LogLevel, STATE_FILE, Secret, SecretFiles, Source, apply_state, is_yaml, quote,
+    rewrite,
 };
+use bellwether_server::{is_absent_credential, read_secret_file};
 
 use super::Export;
-use crate::{process, texts};
+use crate::{named, process, texts};
 
 /// Stands in for the id of a sentinel that was never started; its line is taken out again.
 const NO_ID: &str = "0000000000000000000000000000000000000000";
 
 pub(super) fn export(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<Export> {
     let mut notes = Vec::new();
+    let mut secrets = Secrets::default();
     let (mut config, base) = match file {
-        Some(file) => read(file, &mut notes)?,
+        Some(file) => read(file, &mut notes, &mut secrets)?,
         None => (Config::default(), String::new()),
     };
     let dir = state_dir
@@ -28,6 +31,10 @@ pub(super) fn export(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::R
     if let Some(dir) = dir {
         take_state(&mut config, &dir, state_dir.is_some(), &mut notes)?;
     }
+    // After the state, as the daemon does it.
+    secrets.of_groups(&mut config)?;
+    // From here on they are passwords like any other, and are written.
+    config.secret_files = SecretFiles::default();
     let text = with_state(&base, &config)?;
     if config.groups.is_empty() {
         notes.push("there is no group in it".to_owned());
@@ -35,20 +42,65 @@ pub(super) fn export(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::R
     if config.daemon.loglevel == LogLevel::Nothing {
         notes.push("loglevel nothing needs Redis Sentinel 7.2 or later".to_owned());
     }
-    Ok(Export { text, notes })
+    let secrets = secrets.taken;
+    Ok(Export { text, notes, secrets })
+}
+
+/// Passwords that stand in files of their own, which no other sentinel reads.
+#[derive(Default)]
+struct Secrets {
+    /// What each of them is for.
+    taken: Vec<String>,
+}
+
+impl Secrets {
+    fn of_process(&mut self, config: &mut Config) -> anyhow::Result<()> {
+        let files = config.secret_files.clone();
+        if let Some(path) = &files.requirepass {
+            config.daemon.requirepass = Some(read_secret(config, "requirepass-file", path)?);
+            self.taken.push("requirepass".to_owned());
+        }
+        if let Some(path) = &files.sentinel_pass {
+            config.sentinel.sentinel_pass = Some(read_secret(config, "sentinel-pass-file", path)?);
+            self.taken.push("sentinel sentinel-pass".to_owned());
+        }
+        Ok(())
+    }
+
+    fn of_groups(&mut self, config: &mut Config) -> anyhow::Result<()> {
+        for (group, path) in config.secret_files.auth_pass.clone() {
+            let secret = read_secret(config, "auth-pass-file", &path)?;
+            if let Some(record) = config.groups.get_mut(&group) {
+                record.options.auth_pass = Some(secret);
+                self.taken.push(format!("sentinel auth-pass {group}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Without the password the export would let everyone in, or nobody, so one that cannot be read is an error.
+fn read_secret(config: &Config, directive: &'static str, path: &Path) -> anyhow::Result<Secret> {
+    let hint = match is_absent_credential(path) {
+        true => "; if it is a credential of the service, set CREDENTIALS_DIRECTORY to where it lies",
+        false => "",
+    };
+    read_secret_file(directive, &named::place_of_secret(config, path))
+        .with_context(|| format!("the export needs the password behind it{hint}"))
 }
 
 /// The configuration, and the text that its state is put into.
-fn read(file: &Path, notes: &mut Vec<String>) -> anyhow::Result<(Config, String)> {
+fn read(file: &Path, notes: &mut Vec<String>, secrets: &mut Secrets) -> anyhow::Result<(Config, String)> {
     let parsed = texts::parse(file, Vec::new())?;
     let name = file.display();
-    let config = match &parsed.result {
+    let mut config = match &parsed.result {
         Ok(config) => config.clone(),
         Err(problems) => {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             bail!("{name} cannot be used ({first}); see bellwether check {name}");
         }
     };
+    secrets.of_process(&mut config)?;
     if is_yaml(&file.to_string_lossy()) {
         let base = generic_lines(&config.daemon);
         return Ok((config, base));
@@ -72,8 +124,17 @@ fn read(file: &Path, notes: &mut Vec<String>) -> anyhow::Result<(Config, String)
     }
     let main = parsed.main().context("the file has no text")?;
     let mut base = String::new();
+    // In the place of the first such line, once.
+    let mut password = config.daemon.requirepass.clone();
     for (line, number) in main.text.lines().zip(1..) {
-        if is_ours(line) {
+        if let Some(directive) = secret_file(line) {
+            // Those of sentinels come back with the state.
+            if directive == "requirepass-file"
+                && let Some(password) = password.take()
+            {
+                base.push_str(&format!("requirepass {}\n", quote(password.expose())));
+            }
+        } else if is_ours(line) {
             notes.push(format!("line {number} is left out: {}", line.trim()));
         } else if is_of_valkey(line) {
             // What it says comes back with the state, as Redis spells it; Valkey knows both.
@@ -89,6 +150,12 @@ fn read(file: &Path, notes: &mut Vec<String>) -> anyhow::Result<(Config, String)
 fn is_ours(line: &str) -> bool {
     let word = line.split_whitespace().next().unwrap_or_default();
     word.eq_ignore_ascii_case("bellwether")
+}
+
+/// The directive of a line that names a file with a password.
+fn secret_file(line: &str) -> Option<String> {
+    let name = line.split_whitespace().nth(1)?.to_ascii_lowercase();
+    (is_ours(line) && name.ends_with("pass-file")).then_some(name)
 }
 
 fn is_of_valkey(line: &str) -> bool {

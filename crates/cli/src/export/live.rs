@@ -52,7 +52,11 @@ pub(super) async fn export(at: &HostPort, credentials: &Credentials) -> anyhow::
          cannot be asked for: add them by hand"
             .to_owned(),
     ];
-    Ok(Export { text, notes })
+    Ok(Export {
+        text,
+        notes,
+        secrets: Vec::new(),
+    })
 }
 
 /// A sentinel that answers questions.
