@@ -44,6 +44,10 @@ impl Client {
             waiting: VecDeque::new(),
         }
     }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        !self.waiting.is_empty()
+    }
 }
 
 impl Server {
@@ -106,7 +110,7 @@ impl Server {
         if self.is_paused() {
             return;
         }
-        let waits = |(_, client): &(&ConnId, &Client)| !client.waiting.is_empty();
+        let waits = |(_, client): &(&ConnId, &Client)| client.is_blocked();
         let waiting: Vec<ConnId> = self.clients.iter().filter(waits).map(|(conn, _)| *conn).collect();
         for conn in waiting {
             let asks = self
@@ -124,7 +128,7 @@ impl Server {
         let Some(client) = self.clients.get(&conn) else {
             return;
         };
-        let blocked = !client.waiting.is_empty();
+        let blocked = client.is_blocked();
         let waits = match &ask {
             Ask::Command(_, command) => self.must_wait(command),
             Ask::Write(_) => self.refusal(true).is_none() && self.is_paused(),

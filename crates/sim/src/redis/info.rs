@@ -25,7 +25,7 @@ impl Server {
     pub(super) fn info(&self, now: Time) -> String {
         let mut out = String::with_capacity(TEXT_LEN + LINE_LEN * self.replicas.len());
         self.server_section(now, &mut out);
-        let blocked = usize::from(self.is_paused());
+        let blocked = self.clients.values().filter(|c| c.is_blocked()).count();
         line!(
             out,
             "# Clients\r\nconnected_clients:{}\r\ncluster_connections:0\r\nmaxclients:10000\r\nblocked_clients:{blocked}",

@@ -102,7 +102,8 @@ impl Server {
             self.take(now, item, acts);
         } else if self.held.len() < MAX_HELD {
             self.held.push_back(item);
-        } else {
+        } else if let Some(conn) = self.link.conn() {
+            acts.push(Act::Close { conn });
             self.held.clear();
             self.held.push_back(FromPrimary::Closed);
         }
@@ -201,15 +202,18 @@ impl Server {
             Message::Stream { entries, .. } if entries.is_empty() => {}
             Message::Stream { from, entries } if from == self.data.offset() => self.feed(entries, acts),
             // A stream with a gap, or no stream: nothing that follows can be trusted.
-            _ => self.lost(now, acts),
+            _ => {
+                acts.push(Act::Close { conn });
+                self.lost(now, acts);
+            }
         }
     }
 
-    /// The link is lost. As the reference, one that had got somewhere is set up again at once, before the backlog
+    /// The connection is closed. As the reference, one that had got somewhere is set up again at once, before the backlog
     /// has moved on.
     fn lost(&mut self, now: Time, acts: &mut Vec<Act>) {
         let at_once = self.link_up() || self.link.is_transferring();
-        self.drop_link(now, acts);
+        self.forget_link(now);
         if at_once {
             self.dial(now, acts);
         }
@@ -222,11 +226,15 @@ impl Server {
     }
 
     fn drop_link(&mut self, now: Time, acts: &mut Vec<Act>) {
-        if self.link_up() {
-            self.link_down_since = Some(now);
-        }
         if let Some(conn) = self.link.conn() {
             acts.push(Act::Close { conn });
+        }
+        self.forget_link(now);
+    }
+
+    fn forget_link(&mut self, now: Time) {
+        if self.link_up() {
+            self.link_down_since = Some(now);
         }
         self.held.clear();
         self.link = Link::Waiting;

@@ -37,7 +37,8 @@ const CRON_PERIOD_HANDING_OVER: Duration = Duration::from_millis(100);
 pub struct ServerSpec {
     /// Where it listens.
     pub addr: SocketAddr,
-    /// What run ids and ids of histories are derived from, with the number of the start.
+    /// What run ids and ids of histories are derived from, with the number of the start. A machine that is set up
+    /// anew, without [`Remains`], needs another seed: else its first history would have the id of the old one's.
     pub run_seed: u64,
     /// Whom its first configuration file tells it to follow.
     pub follows: Option<SocketAddr>,
@@ -75,7 +76,7 @@ pub struct Remains {
     data: Option<Stored>,
 }
 
-/// What a server does towards the world.
+/// What a server does towards the world. What concerns a connection that has ended meanwhile is to be ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Connect to its primary; the world answers with [`Server::dialled`] and the same number. It may be answered
@@ -245,6 +246,7 @@ impl Server {
     /// The other end has closed a connection, or it broke.
     pub fn closed(&mut self, now: Time, conn: ConnId, acts: &mut Vec<Act>) {
         if self.link.conn() == Some(conn) {
+            self.clients.remove(&conn);
             self.hold_or_take(now, FromPrimary::Closed, acts);
         } else if self.replicas.remove(&conn).is_some() {
             self.count_good_replicas(now);

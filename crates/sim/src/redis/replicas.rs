@@ -76,6 +76,12 @@ impl Server {
             offset,
             ..
         } = request;
+        if self.busy || self.loading.is_some() {
+            // The replica gives up at the greeting already, which is answered by an error. This matters to one
+            // that hands over: it tries again, where a refusal would make it give up.
+            self.clients.remove(&conn);
+            return acts.push(Act::Close { conn });
+        }
         if !self.may_sync(now, request, acts) {
             let message = Message::SyncRefused;
             return acts.push(Act::Send { conn, message });
@@ -114,9 +120,6 @@ impl Server {
 
     /// Whether replicas are served now. The request of a primary that hands over makes this server one first.
     fn may_sync(&mut self, now: Time, request: SyncRequest, acts: &mut Vec<Act>) -> bool {
-        if self.busy || self.loading.is_some() {
-            return false;
-        }
         if request.failover {
             if self.is_primary() || request.replid != self.data.replid {
                 return false;

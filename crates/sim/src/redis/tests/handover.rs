@@ -1,0 +1,211 @@
+//! `FAILOVER` and `CLIENT PAUSE`.
+
+use super::*;
+
+fn hand_over(to: u16, timeout_ms: u64) -> Command {
+    Command::HandOver {
+        to: (at(to).ip().to_string(), to),
+        timeout_ms,
+    }
+}
+
+/// A group where the replica has not acknowledged the last write yet, and a coordinator at the primary.
+fn lagging() -> (Net, ConnId) {
+    let mut net = Net::group(3);
+    net.run(Duration::from_millis(10));
+    net.write(1, 1);
+    let conn = net.connect(1, true);
+    (net, conn)
+}
+
+fn state(net: &mut Net) -> String {
+    let info = net.info(1);
+    field(&info, "master_failover_state")
+        .expect("the field")
+        .to_owned()
+}
+
+#[test]
+fn a_hand_over_waits_for_the_replica_and_loses_nothing() {
+    let (mut net, conn) = lagging();
+    let client = net.connect(1, false);
+    assert_eq!(net.order(conn, hand_over(2, 5_000)), Some(Reply::Done));
+    assert_eq!(state(&mut net), "waiting-for-sync");
+    net.send(client, Message::Write(WriteId(2)));
+    assert_eq!(net.take(client), [], "writes wait");
+    net.run(secs(1));
+    assert_eq!((net[1].is_primary(), net[2].is_primary()), (false, true));
+    assert_eq!(state(&mut net), "no-failover");
+    assert!(net[1].link_up());
+    assert_eq!(net[1].follows(), Some(at(2)));
+    assert_eq!(field(&net.info(2), "sync_partial_ok"), Some("1"));
+    assert_eq!(field(&net.info(2), "sync_full"), Some("0"));
+    assert_eq!(net.take(client), [], "the pause by the coordinator goes on");
+    assert_eq!(net.order(conn, Command::Unpause), Some(Reply::Done));
+    let answer = net.take(client);
+    assert!(matches!(&answer[..], [Message::Refused(words)] if words.starts_with("READONLY")));
+    assert_eq!(net.write(2, 3), Message::Written(WriteId(3)));
+    net.run(secs(5));
+    assert_eq!(net[1].entries(), net[2].entries());
+    assert_eq!(
+        net[3].entries(),
+        net[2].entries(),
+        "3 follows 1 still, in a chain"
+    );
+}
+
+#[test]
+fn a_release_makes_the_new_roles_permanent() {
+    let (mut net, conn) = lagging();
+    net.order(conn, hand_over(2, 5_000));
+    net.run(secs(1));
+    let unwritten = net[1].remains();
+    let client = net.connect(1, false);
+    net.send(client, Message::Write(WriteId(2)));
+    assert_eq!(net.order(conn, Command::Release), Some(Reply::Done));
+    assert!(!net.is_open(client));
+    assert!(!net[1].is_paused());
+    let written = net.crash(1);
+    net.restart(spec(1, None), Some(unwritten));
+    assert!(net[1].is_primary(), "without it the old file rules");
+    net.crash(1);
+    net.restart(spec(1, None), Some(written));
+    assert_eq!(net[1].follows(), Some(at(2)));
+}
+
+#[test]
+fn what_stands_behind_a_publish_in_a_pause_waits_too() {
+    let (mut net, conn) = lagging();
+    let other = net.connect(1, true);
+    net.order(conn, hand_over(2, 5_000));
+    let message = "hello".to_owned();
+    let batch = vec![
+        (RequestId(1), Command::Ping),
+        (RequestId(2), Command::Hello { message }),
+        (RequestId(3), Command::Ping),
+    ];
+    net.send(other, Message::Commands(batch));
+    assert_eq!(net.replies(other).len(), 1);
+    assert_eq!(net.order(other, Command::Info), None);
+    net.run(secs(6));
+    let rest: Vec<_> = net.take(other).into_iter().collect();
+    assert!(matches!(&rest[0], Message::Hello(_)));
+    assert_eq!(rest.len(), 4, "hello, its reply, the ping and INFO: {rest:?}");
+}
+
+#[test]
+fn a_replica_that_does_not_catch_up_in_time_is_given_up() {
+    let (mut net, conn) = lagging();
+    net.frozen.insert(2);
+    net.order(conn, hand_over(2, 1_500));
+    let client = net.connect(1, false);
+    net.send(client, Message::Write(WriteId(2)));
+    net.run(Duration::from_millis(1_400));
+    assert_eq!(net.take(client), []);
+    net.run(Duration::from_millis(200));
+    assert!(net[1].is_primary());
+    assert_eq!(net.take(client), [Message::Written(WriteId(2))]);
+}
+
+#[test]
+fn no_ping_disturbs_the_wait() {
+    let (mut net, conn) = lagging();
+    net.frozen.insert(2);
+    net.order(conn, hand_over(2, 30_000));
+    let before = net[1].offset();
+    net.run(secs(25));
+    assert_eq!(net[1].offset(), before);
+}
+
+#[test]
+fn a_replica_that_dies_at_the_last_moment_leaves_the_primary_stuck() {
+    let mut net = Net::group(2);
+    net.run(secs(2));
+    net.frozen.insert(2);
+    let conn = net.connect(1, true);
+    assert_eq!(net.order(conn, hand_over(2, 1_000)), Some(Reply::Done));
+    net.run(secs(30));
+    assert_eq!(
+        state(&mut net),
+        "failover-in-progress",
+        "as the reference, without an end"
+    );
+    assert_eq!(
+        net.order(conn, follow(None)),
+        refused("ERR REPLICAOF not allowed while failing over.")
+    );
+    net.thaw(2);
+    net.run(secs(1));
+    assert_eq!(
+        (net[1].is_primary(), net[2].is_primary()),
+        (false, true),
+        "as soon as it is back"
+    );
+}
+
+#[test]
+fn a_replica_that_refuses_leaves_the_primary_in_office() {
+    let mut net = Net::group(2);
+    net.run(secs(2));
+    net.frozen.insert(2);
+    let conn = net.connect(1, true);
+    net.order(conn, hand_over(2, 1_000));
+    assert!(!net[1].is_primary(), "it follows already");
+    // Somebody else promotes the replica first.
+    net.with(2, |server, now, acts| server.become_primary(now, acts));
+    net.thaw(2);
+    net.run(secs(1));
+    assert_eq!((net[1].is_primary(), net[2].is_primary()), (true, true));
+    assert_eq!(state(&mut net), "no-failover");
+}
+
+#[test]
+fn a_busy_replica_is_asked_again() {
+    let mut net = Net::group(2);
+    net.run(secs(2));
+    net.with(2, |server, now, acts| server.set_busy(now, true, acts));
+    let conn = net.connect(1, true);
+    net.order(conn, hand_over(2, 1_000));
+    net.run(secs(5));
+    assert_eq!(state(&mut net), "failover-in-progress");
+    net.with(2, |server, now, acts| server.set_busy(now, false, acts));
+    net.run(Duration::from_millis(200));
+    assert!(net[2].is_primary());
+}
+
+#[test]
+fn what_cannot_be_handed_over_is_refused_but_writes_pause() {
+    let mut net = Net::group(2);
+    let conn = net.connect(1, true);
+    let no_replica = "ERR FAILOVER target HOST and PORT is not a replica.";
+    assert_eq!(net.order(conn, hand_over(9, 1_000)), refused(no_replica));
+    assert!(net[1].is_paused(), "the pause came first in the transaction");
+    net.run(secs(2));
+    assert!(!net[1].is_paused());
+    let replica = net.connect(2, true);
+    let no_primary = "ERR FAILOVER is not valid when server is a replica.";
+    assert_eq!(net.order(replica, hand_over(1, 1_000)), refused(no_primary));
+    net.crash(2);
+    let alone = "ERR FAILOVER requires connected replicas.";
+    assert_eq!(net.order(conn, hand_over(2, 1_000)), refused(alone));
+    net.start(spec(2, Some(1)));
+    net.run(Duration::from_millis(500));
+    let offline = "ERR FAILOVER target replica is not online.";
+    assert_eq!(net.order(conn, hand_over(2, 1_000)), refused(offline));
+}
+
+#[test]
+fn an_old_server_cannot_hand_over() {
+    let mut net = Net::default();
+    net.start(ServerSpec {
+        has_failover: false,
+        ..spec(1, None)
+    });
+    let conn = net.connect(1, true);
+    assert!(matches!(
+        net.order(conn, hand_over(2, 1_000)),
+        Some(Reply::Refused(_))
+    ));
+    assert!(!net[1].is_paused(), "nothing of the transaction is done");
+    assert_eq!(field(&net.info(1), "master_failover_state"), None);
+}
