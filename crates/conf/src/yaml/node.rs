@@ -43,7 +43,7 @@ pub(super) struct NodeError {
 pub(super) fn read(text: &str) -> Result<Node, NodeError> {
     let reader = Reader::default();
     reader.read(text).map_err(|error| {
-        let (line, column) = place(&error).unwrap_or((1, 1));
+        let (line, column) = place(&error, text).unwrap_or((1, 1));
         let message = error.to_string();
         // The crate writes the place into the text as well.
         let message = message.split(" at line ").next().unwrap_or_default().to_owned();
@@ -61,11 +61,20 @@ pub(super) fn locate(text: &str, id: usize) -> Option<(usize, usize)> {
         fail_at: Some(id),
         ..Reader::default()
     };
-    place(&reader.read(text).err()?)
+    place(&reader.read(text).err()?, text)
 }
 
-fn place(error: &serde_yaml::Error) -> Option<(usize, usize)> {
-    error.location().map(|place| (place.line(), place.column()))
+/// The parser begins a line where editors do not, behind the last line and at U+0085 for instance: the end of the text is
+/// then as near as can be said.
+fn place(error: &serde_yaml::Error, text: &str) -> Option<(usize, usize)> {
+    let place = error.location()?;
+    match text.split('\n').nth(place.line().saturating_sub(1)) {
+        Some(_) => Some((place.line(), place.column())),
+        None => {
+            let last = text.trim_end().split('\n').next_back().unwrap_or_default();
+            Some((text.trim_end().split('\n').count(), last.chars().count() + 1))
+        }
+    }
 }
 
 #[derive(Default)]
@@ -78,6 +87,8 @@ struct Reader {
 
 impl Reader {
     fn read(&self, text: &str) -> Result<Node, serde_yaml::Error> {
+        // Some editors begin a file with a byte order mark, which the parser takes for a document of its own.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         Seed(self).deserialize(serde_yaml::Deserializer::from_str(text))
     }
 

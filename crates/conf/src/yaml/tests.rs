@@ -254,3 +254,18 @@ fn wrong_users_are_named_and_not_shown() {
         }
     }
 }
+
+#[test]
+fn a_mistake_at_the_end_has_a_place_in_the_text() {
+    for text in ["a: 1\nn", "a: 1\nb\n", "a: 1\u{85}b\u{85}c"] {
+        let problems = parse_yaml(&Source::new("f.yaml", text), &[]).expect_err("an error");
+        let lines = text.split('\n').count();
+        assert!((1..=lines).contains(&problems[0].line), "{text:?}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let config = good("\u{feff}state-dir: /s\r\nport: 1\r\n");
+    assert_eq!(config.daemon.port, 1);
+}
