@@ -29,13 +29,13 @@ apt_install() {
   as_root "${apt[@]}" </dev/null >/dev/null
 }
 
-# cargo_install TOOL: builds a cargo tool, with the versions that its authors tested, unless it is there.
+# cargo_install TOOL [VERSION]: builds a cargo tool, with the versions that its authors tested, unless it is there.
 cargo_install() {
   has "$1" && return 0
   say "building $1 (some minutes, once)"
   # Without optimisation, which would double the time and gain a second. Not in our target directory: a build under way
   # would hold its lock, and the pieces are of no use to us.
-  env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug "$1" </dev/null
+  env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug "$1${2:+@$2}" </dev/null
 }
 
 # Cargo's own folder for installed tools is not always on PATH.

@@ -10,4 +10,7 @@ cd "$ROOT"
 cargo_install cargo-nextest
 if [ "${1:-test}" = all ]; then
   cargo_install cargo-deny
+  cargo_install cargo-fuzz 0.13.1
+  # What drives the fuzz targets is C++.
+  has c++ || apt_install g++
 fi

@@ -1,9 +1,14 @@
-//! Whatever we write, we can load; and no text, however broken, does more than be refused.
+//! Whatever we write, we can load; and no text, however broken, does more than be refused. The same for the texts of a
+//! kept corpus, from which the fuzz targets begin.
+
+mod check;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use bellwether_conf::{Config, Diagnostic, Source, apply_state, parse, parse_yaml, render_state, rewrite};
+use bellwether_conf::{Config, apply_state, render_state, rewrite};
 use bellwether_core::{
     Addr, ConfigEpoch, Epoch, Globals, GroupName, GroupOptions, GroupRecord, Host, HostName, LastVote,
     LogLevel, Registry, Secret, SentinelId,
@@ -12,10 +17,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
-fn load(text: &str) -> Result<Config, Vec<Diagnostic>> {
-    let mut no_files = |_: &str| Ok(Vec::new());
-    parse(&Source::new("f", text), &[], &mut no_files)
-}
+use check::{check_conf, check_yaml, load};
 
 /// Text of all sorts: plain, blanks, quotes, escapes, control characters, other scripts.
 fn odd_text() -> impl Strategy<Value = String> {
@@ -295,18 +297,6 @@ fn mutate(text: &str, random: &mut Random) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A refusal is never empty, and never much longer than the text deserves.
-fn check_refusal(problems: &[Diagnostic], seed: u64) {
-    assert!(!problems.is_empty() && problems.len() <= 2000, "seed {seed}");
-    for problem in problems {
-        assert!(!problem.report().is_empty(), "seed {seed}");
-        assert!(
-            problem.line >= 1 && problem.column >= 1,
-            "seed {seed}: {problem:?}"
-        );
-    }
-}
-
 const SAMPLE: &str = "port 26379\ndir \"/tmp\"\n# a comment\nsentinel monitor m 10.0.0.1 6379 2\r\n\
     sentinel down-after-milliseconds m 5000\nsentinel auth-pass m \"p \\x41 \\\"\"\nsentinel known-replica m ::1 6380\n\
     sentinel known-sentinel m 10.0.0.3 26379 0123456789012345678901234567890123456789\nbind * -::*\n\
@@ -314,31 +304,22 @@ const SAMPLE: &str = "port 26379\ndir \"/tmp\"\n# a comment\nsentinel monitor m 
 
 #[test]
 fn broken_files_are_refused_and_others_survive_rewriting() {
-    let mut loaded = 0;
-    for seed in 1..=4000 {
-        let text = mutate(SAMPLE, &mut Random(seed * 0x9E37_79B9));
-        match load(&text) {
-            Err(problems) => check_refusal(&problems, seed),
-            Ok(config) => {
-                loaded += 1;
-                let id = SentinelId::new(&"f".repeat(40)).expect("an id");
-                let registry = config.registry(|| id);
-                let written = rewrite(&text, &config, &registry);
-                let again = load(&written).unwrap_or_else(|p| panic!("seed {seed}\n{written}\n{p:#?}"));
-                assert_eq!(
-                    again.registry(|| unreachable!("it is written")),
-                    registry,
-                    "seed {seed}"
-                );
-                assert_eq!(again.daemon, config.daemon, "seed {seed}");
-                assert_eq!(again.sentinel, config.sentinel, "seed {seed}");
-            }
-        }
-    }
+    let loaded = mutants(SAMPLE, 4000, check_conf);
     assert!(
         loaded > 100,
         "only {loaded} texts could be loaded: the test shows nothing"
     );
+}
+
+/// Checks changed versions of a text; gives how many could be loaded.
+fn mutants(sample: &str, count: u64, check: fn(&str) -> bool) -> usize {
+    let mut loaded = 0;
+    for seed in 1..=count {
+        let text = mutate(sample, &mut Random(seed * 0x9E37_79B9));
+        let outcome = std::panic::catch_unwind(|| check(&text));
+        loaded += usize::from(outcome.unwrap_or_else(|_| panic!("seed {seed}: see above\n{text:?}")));
+    }
+    loaded
 }
 
 const YAML_SAMPLE: &str = "port: 26379\nbind: [127.0.0.1, '-::1']\nrequirepass: \"a b\"\nstate-dir: /s\n\
@@ -347,18 +328,41 @@ const YAML_SAMPLE: &str = "port: 26379\nbind: [127.0.0.1, '-::1']\nrequirepass: 
 
 #[test]
 fn broken_yaml_is_refused() {
-    let mut loaded = 0;
-    for seed in 1..=2000 {
-        let text = mutate(YAML_SAMPLE, &mut Random(seed * 0x9E37_79B9));
-        match parse_yaml(&Source::new("f.yaml", text), &[]) {
-            Err(problems) => check_refusal(&problems, seed),
-            Ok(_) => loaded += 1,
-        }
-    }
+    let loaded = mutants(YAML_SAMPLE, 2000, check_yaml);
     assert!(
         loaded > 50,
         "only {loaded} texts could be loaded: the test shows nothing"
     );
+}
+
+#[test]
+fn the_corpus_is_loaded_or_refused_as_its_names_say() {
+    for (target, check) in [
+        ("conf", check_conf as fn(&str) -> bool),
+        ("yaml", check_yaml as fn(&str) -> bool),
+    ] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata/corpus")
+            .join(target);
+        let entries = fs::read_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+        let (mut count, mut otherwise) = (0, Vec::new());
+        for entry in entries {
+            let path = entry.expect("an entry of it").path();
+            let text = String::from_utf8_lossy(&fs::read(&path).expect("read")).into_owned();
+            let outcome = std::panic::catch_unwind(|| check(&text));
+            let loaded = outcome.unwrap_or_else(|_| panic!("{}: see above", path.display()));
+            let refused = path.extension().is_some_and(|extension| extension == "refused");
+            if loaded == refused {
+                otherwise.push(path);
+            }
+            count += 1;
+        }
+        assert!(
+            otherwise.is_empty(),
+            "loaded or refused unlike its name: {otherwise:#?}"
+        );
+        assert!(count >= 8, "{} has lost its files", dir.display());
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use bellwether_core::{
     ClientToken, Command, Epoch, HostName, Input, LinkId, PersistSeq, Pong, Reply, Request, SentinelId,
     Verdict,
 };
-use rand::RngExt;
+use rand::{Rng, RngExt};
 
-use crate::World;
+use super::World;
 
 const IDS: [&str; 5] = ["b", "c", "d", "me", "what,is"];
 const GROUPS: [&str; 5] = ["g1", "g2", "g3", "g4", "a b"];
@@ -21,7 +21,7 @@ const PONGS: [Pong; 5] = [
     Pong::Busy,
 ];
 
-impl World {
+impl<R: Rng> World<R> {
     fn pick<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.rng.random_range(0..all.len())].clone()
     }

@@ -19,7 +19,7 @@ struct Known {
 
 /// Remembers, and complains.
 #[derive(Debug, Default)]
-pub(crate) struct Witness {
+pub(super) struct Witness {
     disk: BTreeMap<GroupName, Known>,
     disk_epoch: Epoch,
     /// What each group's configuration was in memory, in this order.
@@ -27,7 +27,7 @@ pub(crate) struct Witness {
     last: Option<Registry>,
     /// Groups that were removed: what is told of them after that may never have been written.
     removed: BTreeSet<GroupName>,
-    pub(crate) writes: usize,
+    pub(super) writes: usize,
 }
 
 fn place(addr: &bellwether_core::Addr) -> Place {
@@ -36,7 +36,7 @@ fn place(addr: &bellwether_core::Addr) -> Place {
 
 impl Witness {
     /// This is on disk now.
-    pub(crate) fn durable(&mut self, registry: &Registry) {
+    pub(super) fn durable(&mut self, registry: &Registry) {
         self.writes += 1;
         assert!(
             registry.current_epoch >= self.disk_epoch,
@@ -60,7 +60,7 @@ impl Witness {
     }
 
     /// This is in memory now: nothing in it goes back.
-    pub(crate) fn registry(&mut self, now: &Registry) {
+    pub(super) fn registry(&mut self, now: &Registry) {
         if let Some(before) = &self.last {
             assert!(now.current_epoch >= before.current_epoch, "the epoch went back");
             for (name, old) in &before.groups {
@@ -94,7 +94,7 @@ impl Witness {
     }
 
     /// This leaves now: what it tells of must be on disk.
-    pub(crate) fn visible(&self, effect: &Effect, links: &BTreeMap<LinkId, (LinkKind, SocketAddr)>) {
+    pub(super) fn visible(&self, effect: &Effect, links: &BTreeMap<LinkId, (LinkKind, SocketAddr)>) {
         match effect {
             Effect::Send { link, batch } => {
                 for (_, command) in batch {
@@ -157,6 +157,7 @@ impl Witness {
             }
             Command::Hello { message } => {
                 let fields: Vec<&str> = message.split(',').collect();
+                assert_eq!(fields.len(), 8, "{message}");
                 let number = |at: usize| fields[at].parse::<u64>().expect("a number");
                 assert!(Epoch(number(3)) <= self.disk_epoch, "{message} is not on disk");
                 let port = u16::try_from(number(6)).expect("a port");
