@@ -10,5 +10,5 @@ mod redis;
 mod time;
 
 pub use message::{ConnId, Entry, Message, ReplId, Snapshot, WriteId};
-pub use redis::{Act, Obedience, Remains, Server, ServerSpec};
+pub use redis::{Act, Obedience, Remains, Server, ServerSpec, Stats};
 pub use time::Time;

@@ -91,6 +91,7 @@ impl Server {
     /// Gives up waiting for the replica.
     pub(super) fn expire_hand_over(&mut self, now: Time, acts: &mut Vec<Act>) {
         if self.handover.expires_at().is_some_and(|until| until <= now) {
+            self.stats.hand_overs_expired += 1;
             self.end_hand_over(now, acts);
         }
     }
@@ -98,6 +99,7 @@ impl Server {
     /// The replica has taken over.
     pub(super) fn handed_over(&mut self, now: Time, acts: &mut Vec<Act>) {
         if self.handover == HandOver::Handing {
+            self.stats.hand_overs_done += 1;
             self.end_hand_over(now, acts);
         }
     }
@@ -105,6 +107,7 @@ impl Server {
     /// The replica does not take over: this is a primary again.
     pub(super) fn hand_over_refused(&mut self, now: Time, acts: &mut Vec<Act>) {
         if self.handover == HandOver::Handing {
+            self.stats.hand_overs_refused += 1;
             self.become_primary(now, acts);
             self.end_hand_over(now, acts);
         }

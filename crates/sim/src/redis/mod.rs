@@ -155,14 +155,25 @@ struct Loading {
     snapshot: Option<Snapshot>,
 }
 
-/// What `INFO` counts.
-#[derive(Debug, Default)]
-struct Stats {
-    connections: u64,
-    commands: u64,
-    sync_full: u64,
-    sync_partial: u64,
-    sync_partial_refused: u64,
+/// What a server has done since its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Connections that it has accepted.
+    pub connections: u64,
+    /// Commands of clients that it has answered.
+    pub commands: u64,
+    /// Replicas that it sent all data.
+    pub sync_full: u64,
+    /// Replicas that could go on where they stood.
+    pub sync_partial: u64,
+    /// Replicas that wanted to and could not.
+    pub sync_partial_refused: u64,
+    /// Hand-overs that the replica took.
+    pub hand_overs_done: u64,
+    /// Hand-overs for which the replica came too late.
+    pub hand_overs_expired: u64,
+    /// Hand-overs that the replica refused.
+    pub hand_overs_refused: u64,
 }
 
 impl Server {
@@ -405,6 +416,12 @@ impl Server {
     #[must_use]
     pub fn run_id(&self) -> &str {
         &self.run_id
+    }
+
+    /// What it has done since its start.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
     }
 
     /// Where it listens.

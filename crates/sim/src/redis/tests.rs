@@ -3,6 +3,7 @@
 mod handover;
 mod info;
 mod orders;
+mod random;
 mod replication;
 mod roles;
 
@@ -211,7 +212,10 @@ impl Net {
                 self.packets.push_back((other, conn, Packet::Message(message)));
             }
             Act::Close { conn } => {
-                let ends = self.conns.remove(&conn).expect("no connection is closed twice");
+                // Both ends may close it.
+                let Some(ends) = self.conns.remove(&conn) else {
+                    return;
+                };
                 let other = if ends[0] == Some(number) { ends[1] } else { ends[0] };
                 self.packets.push_back((other, conn, Packet::Closed));
             }
