@@ -44,12 +44,17 @@ pub(crate) fn entries(daemon: &DaemonOptions) -> Vec<Entry> {
         });
         to.0.push(("bind", Value::Hosts(hosts.collect())));
     }
+    if let Some(mode) = daemon.unixsocketperm {
+        // In quotes, lest YAML reads another number.
+        to.0.push(("unixsocketperm", Value::Text(format!("{mode:o}"))));
+    }
     to.flag("protected-mode", daemon.protected_mode, default.protected_mode);
     to.text(
         "requirepass",
         daemon.requirepass.as_ref().map(|secret| secret.expose()),
     );
     for (name, path) in [
+        ("unixsocket", &daemon.unixsocket),
         ("aclfile", &daemon.aclfile),
         ("dir", &daemon.dir),
         ("logfile", &daemon.logfile),

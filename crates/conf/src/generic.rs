@@ -39,6 +39,10 @@ type Run = fn(&mut DaemonOptions, &Statement) -> Result<(), Fault>;
 pub(crate) const HONOURED: &[(&str, Run)] = &[
     ("port", |o, s| set(&mut o.port, port(s))),
     ("bind", |o, s| set(&mut o.bind, bind(s))),
+    ("unixsocket", |o, s| set(&mut o.unixsocket, socket_path(s))),
+    ("unixsocketperm", |o, s| {
+        set(&mut o.unixsocketperm, permissions(s))
+    }),
     ("protected-mode", |o, s| set(&mut o.protected_mode, flag(s))),
     ("requirepass", |o, s| set(&mut o.requirepass, secret(s))),
     ("aclfile", |o, s| set(&mut o.aclfile, path(s))),
@@ -162,8 +166,6 @@ const IDLE: &[&str] = &[
     "syslog-facility",
     "syslog-ident",
     "tracking-table-max-keys",
-    "unixsocket",
-    "unixsocketperm",
     "use-exit-on-panic",
     "watchdog-period",
 ];
@@ -338,6 +340,33 @@ pub(crate) fn secret(statement: &Statement) -> Result<Option<Secret>, Fault> {
 
 pub(crate) fn path(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
     Ok(single(statement, 1)?.map(PathBuf::from))
+}
+
+/// The longest path that an address of a unix socket holds.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+/// Unlike Sentinel, which cuts a long path, and listens on another file.
+fn socket_path(statement: &Statement) -> Result<Option<PathBuf>, Fault> {
+    let path = path(statement)?;
+    let is_long = path
+        .as_ref()
+        .is_some_and(|path| path.as_os_str().len() > MAX_SOCKET_PATH_BYTES);
+    if is_long {
+        let message = format!("the path of a unix socket is at most {MAX_SOCKET_PATH_BYTES} bytes long");
+        return Err(Fault::new(1, message));
+    }
+    Ok(path)
+}
+
+/// As Sentinel, 0 is what the umask leaves.
+fn permissions(statement: &Statement) -> Result<Option<u32>, Fault> {
+    single(statement, 1)?;
+    let mode = i64::from_str_radix(statement.text(1), 8)
+        .map_err(|_| Fault::new(1, "argument couldn't be parsed as an octal number"))?;
+    match u32::try_from(mode) {
+        Ok(mode @ ..=0o777) => Ok(Some(mode).filter(|mode| *mode > 0)),
+        _ => Err(Fault::new(1, "argument must be between 0 and 777 inclusive")),
+    }
 }
 
 fn bind(statement: &Statement) -> Result<Vec<Bind>, Fault> {

@@ -80,6 +80,10 @@ pub struct DaemonOptions {
     pub port: u16,
     /// `bind`: the addresses to listen on. Empty means nowhere, as `bind ""` does.
     pub bind: Vec<Bind>,
+    /// `unixsocket`: a file to listen on; `None` means no file.
+    pub unixsocket: Option<PathBuf>,
+    /// `unixsocketperm`: who may use that file, as of chmod; `None` leaves it to the umask.
+    pub unixsocketperm: Option<u32>,
     /// `protected-mode`: without a password, serve only clients on this machine.
     pub protected_mode: bool,
     /// `requirepass`: what clients must give with AUTH.
@@ -132,6 +136,8 @@ impl Default for DaemonOptions {
                 Bind::required(Ipv4Addr::UNSPECIFIED.into()),
                 Bind::optional(Ipv6Addr::UNSPECIFIED.into()),
             ],
+            unixsocket: None,
+            unixsocketperm: None,
             protected_mode: false,
             requirepass: None,
             users: Vec::new(),

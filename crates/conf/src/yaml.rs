@@ -3,6 +3,8 @@
 //! ```yaml
 //! port: 26379
 //! bind: [127.0.0.1, "-::1"]
+//! unixsocket: /run/bellwether/sentinel.sock
+//! unixsocketperm: 770
 //! protected-mode: false
 //! requirepass: "what clients give"
 //! users:                             # or aclfile: /etc/bellwether/users.acl
@@ -21,6 +23,7 @@
 //! tcp-keepalive: 300
 //! timeout: 0
 //! bind-source-addr: 10.0.0.5
+//! renamed-commands: { SHUTDOWN: "" }
 //! tls-port: 26380
 //! tls-replication: true
 //! tls-cert-file: /etc/bellwether/tls/cert.pem

@@ -6,6 +6,7 @@
 mod bind;
 mod files;
 mod random;
+mod unix;
 
 use std::fmt;
 use std::io;
@@ -117,6 +118,14 @@ pub enum DaemonError {
     Listen {
         /// Where.
         address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The unix socket cannot be listened on.
+    #[error("Failed opening Unix socket {}", path.display())]
+    ListenUnix {
+        /// Its file.
+        path: PathBuf,
         /// Why not.
         source: io::Error,
     },

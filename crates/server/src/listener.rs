@@ -9,8 +9,8 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use bellwether_conf::CommandNames;
 use bellwether_core::whole_millis;
 use bellwether_resp::RequestLimits;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,12 +28,13 @@ use crate::client::connection::Connection;
 use crate::client::pause::Pause;
 use crate::client::{Client, Clients};
 use crate::command::Names;
+use crate::endpoint::Endpoint;
 use crate::handle::Handle;
 use crate::hub::Hub;
 use crate::script::Runner;
 use crate::stats::Stats;
 use crate::telemetry::Telemetry;
-use crate::tls::{Stream, Tls};
+use crate::tls::{Socket, Stream, Tls};
 
 /// How long accepting pauses when the process is out of file descriptors or memory. Each try costs a system
 /// call that fails, and a descriptor rarely comes free sooner.
@@ -59,28 +60,84 @@ const MAX_BUFFERED_BYTES: usize = 256 * 1024 * 1024;
 /// How often a warning that clients can provoke at will is logged at most.
 const WARN_EVERY_MS: u64 = 60_000;
 
-/// A port where clients come in.
+/// Where clients come in.
 #[derive(Debug)]
-pub struct Entrance {
-    /// Where.
-    pub listener: TcpListener,
-    /// What connections are encrypted with; `None` leaves them plain.
-    pub tls: Option<Arc<Tls>>,
+pub enum Entrance {
+    /// By a port.
+    Tcp {
+        /// The port.
+        listener: TcpListener,
+        /// What connections are encrypted with; `None` leaves them plain.
+        tls: Option<Arc<Tls>>,
+    },
+    /// By a file.
+    Unix(UnixEntrance),
+}
+
+/// A file where clients of this machine come in.
+#[derive(Debug)]
+pub struct UnixEntrance {
+    pub(crate) listener: UnixListener,
+    pub(crate) path: Arc<Path>,
+    /// Removes the file when it is dropped.
+    pub(crate) _file: Box<dyn fmt::Debug + Send + Sync>,
 }
 
 impl Entrance {
     /// What is spoken here and where, as [`Identity::listeners`] has it.
-    pub(crate) fn address(&self) -> Option<(&'static str, SocketAddr)> {
-        let name = if self.tls.is_some() { "tls" } else { "tcp" };
-        Some((name, self.listener.local_addr().ok()?))
+    pub(crate) fn address(&self) -> Option<(&'static str, Endpoint)> {
+        match self {
+            Self::Tcp { listener, tls } => {
+                let name = if tls.is_some() { "tls" } else { "tcp" };
+                Some((name, listener.local_addr().ok()?.into()))
+            }
+            Self::Unix(entrance) => Some(("unix", Endpoint::Unix(Arc::clone(&entrance.path)))),
+        }
+    }
+
+    const fn tls(&self) -> Option<&Arc<Tls>> {
+        match self {
+            Self::Tcp { tls, .. } => tls.as_ref(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Arrival> {
+        match self {
+            Self::Tcp { listener, .. } => {
+                let (stream, peer) = listener.accept().await?;
+                let local = stream.local_addr()?;
+                Ok(Arrival {
+                    peer: peer.into(),
+                    local: local.into(),
+                    socket: stream.into(),
+                })
+            }
+            Self::Unix(entrance) => {
+                let (stream, _) = entrance.listener.accept().await?;
+                let path = Endpoint::Unix(Arc::clone(&entrance.path));
+                Ok(Arrival {
+                    peer: path.clone(),
+                    local: path,
+                    socket: stream.into(),
+                })
+            }
+        }
     }
 }
 
 impl From<TcpListener> for Entrance {
     /// Without TLS.
     fn from(listener: TcpListener) -> Self {
-        Self { listener, tls: None }
+        Self::Tcp { listener, tls: None }
     }
+}
+
+/// A connection that was just accepted.
+struct Arrival {
+    socket: Socket,
+    peer: Endpoint,
+    local: Endpoint,
 }
 
 /// Everything that answering clients needs from the rest of the daemon.
@@ -150,8 +207,8 @@ pub struct Identity {
     pub run_id: String,
     /// The port.
     pub port: u16,
-    /// Where we listen, and for what: `tcp` or `tls`.
-    pub listeners: Vec<(&'static str, SocketAddr)>,
+    /// Where we listen, and for what: `tcp`, `tls` or `unix`.
+    pub listeners: Vec<(&'static str, Endpoint)>,
     /// The path of the configuration file; empty without one.
     pub config_file: String,
     /// The path of the program.
@@ -259,11 +316,11 @@ async fn accept(entrance: Entrance, server: Arc<Server>, connections: TaskTracke
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = entrance.listener.accept() => accepted,
+            accepted = entrance.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                if let Some(connection) = welcome(&server, stream, peer, entrance.tls.as_deref()) {
+            Ok(arrival) => {
+                if let Some(connection) = welcome(&server, arrival, entrance.tls().map(|tls| &**tls)) {
                     connections.spawn(connection.run());
                 }
             }
@@ -283,12 +340,8 @@ async fn accept(entrance: Entrance, server: Arc<Server>, connections: TaskTracke
 }
 
 /// Takes a connection in, or turns it away with the reason.
-fn welcome(
-    server: &Arc<Server>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<&Tls>,
-) -> Option<Connection> {
+fn welcome(server: &Arc<Server>, arrival: Arrival, tls: Option<&Tls>) -> Option<Connection> {
+    let Arrival { socket, peer, local } = arrival;
     let limits = &server.context.limits;
     server.stats.connections.add(1);
     let turn_away = |reason: &'static str, text: &str| {
@@ -296,21 +349,19 @@ fn welcome(
         // Into the empty buffer of a new socket, so it does not wait; if it fails the client just sees the end.
         // As Sentinel, nothing in front of a TLS handshake, where it would not be understood.
         if tls.is_none() {
-            let _ = stream.try_write(text.as_bytes());
+            let _ = socket.try_write(text.as_bytes());
         }
         None
     };
-    if limits.protected_mode && !server.context.access.needs_password() && is_stranger(peer) {
+    if limits.protected_mode && !server.context.access.needs_password() && !peer.is_local() {
         server.stats.rejected.add(1);
         return turn_away("protected-mode", PROTECTED);
     }
-    // Without an address of its own the connection is already gone.
-    let local = stream.local_addr().ok()?;
     let client = Client::new(
         server.clients.next_id(),
         peer,
         local,
-        stream.as_raw_fd(),
+        socket.as_raw_fd(),
         server.now_ms(),
     );
     let client = Arc::new(client);
@@ -318,15 +369,17 @@ fn welcome(
         server.stats.rejected.add(1);
         return turn_away("maxclients", "-ERR max number of clients reached\r\n");
     }
-    if let Err(error) = set_options(&stream, limits.keepalive) {
-        tracing::debug!(%peer, %error, "cannot set the options of a connection");
+    if let Socket::Tcp(stream) = &socket
+        && let Err(error) = set_options(stream, limits.keepalive)
+    {
+        tracing::debug!(peer = %client.peer, %error, "cannot set the options of a connection");
     }
     let stream = match tls {
-        None => Stream::plain(stream),
-        Some(tls) => match Stream::called(stream, tls.server()) {
+        None => Stream::plain(socket),
+        Some(tls) => match Stream::called(socket, tls.server()) {
             Ok(stream) => stream,
             Err(error) => {
-                tracing::error!(%peer, %error, "cannot begin TLS");
+                tracing::error!(peer = %client.peer, %error, "cannot begin TLS");
                 server.clients.leave(client.id);
                 return None;
             }
@@ -377,12 +430,6 @@ fn close_idle(server: &Server, now_ms: u64) {
     }
 }
 
-/// Whether a client comes from elsewhere than this machine.
-fn is_stranger(peer: SocketAddr) -> bool {
-    // A socket for both families shows IPv4 clients as IPv6 addresses.
-    !peer.ip().to_canonical().is_loopback()
-}
-
 /// Whether an error of `accept` is about the connection that was to be accepted, not about us.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -398,6 +445,8 @@ const PROTECTED: &str = "-DENIED Running in protected mode because protected mod
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use bellwether_core::Secret;
 
     use super::*;
@@ -466,15 +515,5 @@ mod tests {
         let server = server(None, Limits::default());
         assert!(server.may_warn());
         assert!(!server.may_warn());
-    }
-
-    #[test]
-    fn strangers_are_told_from_locals_in_both_families() {
-        for local in ["127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(!is_stranger(local.parse().unwrap()), "{local}");
-        }
-        for stranger in ["10.0.0.1:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1"] {
-            assert!(is_stranger(stranger.parse().unwrap()), "{stranger}");
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bellwether_conf::{Config, Source, parse};
 use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start, StateLock};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -315,4 +315,71 @@ async fn a_user_that_cannot_be_saved_is_told_so() {
     }
     handle.shutdown();
     running.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test]
+async fn a_file_lets_clients_of_this_machine_in() {
+    let place = Place::new();
+    let socket = place.path("s.sock");
+    place.write(&format!(
+        "protected-mode yes\nunixsocket {}\nunixsocketperm 700\nsentinel monitor m 127.0.0.1 1 1\n",
+        socket.display()
+    ));
+    let daemon = place.prepare().await.expect("it starts");
+    let handle = daemon.handle().clone();
+    let running = tokio::spawn(daemon.run());
+    let mut stream = BufReader::new(UnixStream::connect(&socket).await.expect("a connection"));
+    let mut ask = async |line: &str, start: &str| {
+        stream
+            .write_all(format!("{line}\r\n").as_bytes())
+            .await
+            .expect("sent");
+        let mut got = String::new();
+        while !got.starts_with(start) {
+            got.clear();
+            let read = timeout(PATIENCE, stream.read_line(&mut got))
+                .await
+                .expect("an answer");
+            assert!(read.expect("readable") > 0, "no {start:?}");
+        }
+        got.trim_end().to_owned()
+    };
+    let shown = socket.display();
+    let client = ask("CLIENT INFO", "id=").await;
+    assert!(
+        client.contains(&format!(" addr={shown}:0 laddr={shown}:0 ")),
+        "{client}"
+    );
+    assert!(client.contains(" flags=U "), "{client}");
+    let listener = ask("INFO server", "listener1:").await;
+    assert_eq!(listener, format!("listener1:name=unix,bind={shown}"));
+    assert_eq!(
+        ask(&format!("CLIENT KILL ADDR {shown}:0 SKIPME yes"), ":").await,
+        ":0"
+    );
+    assert_eq!(
+        ask("SENTINEL CKQUORUM m", "+").await,
+        "+OK 1 usable Sentinels. Quorum and failover authorization can be reached"
+    );
+    handle.shutdown();
+    let ended = timeout(PATIENCE, running).await.expect("it stops in time");
+    ended.expect("no panic").expect("an orderly end");
+    assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_listened_on_is_named() {
+    let place = Place::new();
+    let socket = place.path("taken");
+    fs::write(&socket, "").expect("a file");
+    place.write(&format!("unixsocket {}\n", socket.display()));
+    let error = place.prepare().await.expect_err("no socket");
+    let expected = format!("Failed opening Unix socket {}", socket.display());
+    assert_eq!(error.to_string(), expected);
+    // Nothing was begun.
+    assert!(
+        !fs::read_to_string(place.conf())
+            .expect("the file")
+            .contains("myid")
+    );
 }

@@ -31,6 +31,8 @@ type Entry = (&'static str, &'static [&'static str], Kind);
 const ROOT: &[Entry] = &[
     ("port", &["port"], Kind::Scalar),
     ("bind", &["bind"], Kind::List),
+    ("unixsocket", &["unixsocket"], Kind::Scalar),
+    ("unixsocketperm", &["unixsocketperm"], Kind::Scalar),
     ("protected-mode", &["protected-mode"], Kind::Scalar),
     ("requirepass", &["requirepass"], Kind::Text),
     ("aclfile", &["aclfile"], Kind::Scalar),

@@ -50,6 +50,7 @@ impl Client {
             (self.is_held.load(Ordering::Relaxed), 'b'),
             (self.is_tracking(), 't'),
             (broadcast, 'B'),
+            (self.peer.tcp().is_none(), 'U'),
             (self.no_evict.load(Ordering::Relaxed), 'e'),
         ];
         let set = letters.into_iter().filter(|(is_set, _)| *is_set);

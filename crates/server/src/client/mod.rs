@@ -10,7 +10,6 @@ pub(crate) mod pause;
 pub(crate) mod session;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::access::DEFAULT_USER;
+use crate::endpoint::Endpoint;
 
 /// Longest name of a client, of its library and of that library's version. They are kept as long as the connection,
 /// so that unlike in Sentinel they must be bounded.
@@ -30,8 +30,8 @@ pub(crate) const NOT_TRACKING: i64 = -1;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
+    pub(crate) peer: Endpoint,
+    pub(crate) local: Endpoint,
     pub(crate) fd: i32,
     pub(crate) connected_ms: u64,
     pub(crate) last_seen_ms: AtomicU64,
@@ -69,11 +69,17 @@ pub(crate) struct Labels {
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr, fd: i32, now_ms: u64) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        peer: impl Into<Endpoint>,
+        local: impl Into<Endpoint>,
+        fd: i32,
+        now_ms: u64,
+    ) -> Self {
         Self {
             id,
-            peer,
-            local,
+            peer: peer.into(),
+            local: local.into(),
             fd,
             connected_ms: now_ms,
             last_seen_ms: AtomicU64::new(now_ms),
@@ -187,6 +193,8 @@ impl Clients {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn client(clients: &Clients) -> Arc<Client> {

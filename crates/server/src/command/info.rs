@@ -11,6 +11,7 @@ use bellwether_core::{Answer, Request as Ask};
 
 use super::{COMPATIBLE_VERSION, Flow, answer};
 use crate::client::session::{Call, Session};
+use crate::endpoint::Endpoint;
 
 /// The sections, in the order in which they are shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,12 +142,15 @@ fn server(session: &Session, to: &mut String) {
     );
     for (index, (name, address)) in identity.listeners.iter().enumerate() {
         // Writing to a string cannot fail.
-        let _ = write!(
-            to,
-            "listener{index}:name={name},bind={},port={}\r\n",
-            address.ip(),
-            address.port()
-        );
+        let _ = match address {
+            Endpoint::Tcp(address) => write!(
+                to,
+                "listener{index}:name={name},bind={},port={}\r\n",
+                address.ip(),
+                address.port()
+            ),
+            Endpoint::Unix(path) => write!(to, "listener{index}:name={name},bind={}\r\n", path.display()),
+        };
     }
 }
 

@@ -1,4 +1,4 @@
-//! The ports that clients and other sentinels come to.
+//! The ports, and the file, that clients and other sentinels come to.
 //!
 //! Owns which addresses are listened on, and which of them may be missing.
 
@@ -11,12 +11,11 @@ use bellwether_core::Host;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, lookup_host};
 
-use super::DaemonError;
+use super::{DaemonError, unix};
 use crate::listener::Entrance;
 use crate::tls::Tls;
 
-/// Binds `port` and `tls-port` on every address of `bind`. No port, or no address at all, means that nobody is
-/// served.
+/// Binds `port` and `tls-port` on every address of `bind`, and `unixsocket`. Without any of them nobody is served.
 pub(super) async fn entrances(
     options: &DaemonOptions,
     tls: Option<&Arc<Tls>>,
@@ -25,8 +24,16 @@ pub(super) async fn entrances(
     for (port, tls) in [(options.port, None), (options.tls.port, tls)] {
         for listener in listen(options, port).await? {
             let tls = tls.cloned();
-            entrances.push(Entrance { listener, tls });
+            entrances.push(Entrance::Tcp { listener, tls });
         }
+    }
+    if let Some(path) = &options.unixsocket {
+        let entrance = unix::listen(path, options.unixsocketperm, backlog(options));
+        let entrance = entrance.map_err(|source| DaemonError::ListenUnix {
+            path: path.clone(),
+            source,
+        })?;
+        entrances.push(Entrance::Unix(entrance));
     }
     Ok(entrances)
 }
@@ -35,7 +42,7 @@ async fn listen(options: &DaemonOptions, port: u16) -> Result<Vec<TcpListener>, 
     if port == 0 {
         return Ok(Vec::new());
     }
-    let backlog = i32::try_from(options.tcp_backlog).unwrap_or(i32::MAX);
+    let backlog = backlog(options);
     let mut listeners = Vec::new();
     for bind in &options.bind {
         let address = SocketAddr::new(resolve(bind).await?, port);
@@ -50,6 +57,11 @@ async fn listen(options: &DaemonOptions, port: u16) -> Result<Vec<TcpListener>, 
         return Err(DaemonError::NoAddress);
     }
     Ok(listeners)
+}
+
+/// How many connections may wait to be accepted.
+fn backlog(options: &DaemonOptions) -> i32 {
+    i32::try_from(options.tcp_backlog).unwrap_or(i32::MAX)
 }
 
 async fn resolve(bind: &Bind) -> Result<IpAddr, DaemonError> {

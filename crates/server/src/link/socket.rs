@@ -110,7 +110,7 @@ impl Socket {
 
     /// Our own address on this connection.
     pub(super) fn local_ip(&self) -> Result<IpAddr, SocketError> {
-        let local = self.stream.tcp().local_addr().map_err(SocketError::Read)?;
+        let local = self.stream.local_addr().map_err(SocketError::Read)?;
         Ok(local.ip().to_canonical())
     }
 

@@ -6,6 +6,7 @@
 
 mod files;
 mod material;
+mod socket;
 mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,6 +27,7 @@ use tracing::{debug, info, warn};
 
 use self::files::Stamp;
 use self::material::Material;
+pub(crate) use self::socket::Socket;
 pub(crate) use self::stream::Stream;
 use crate::telemetry::Telemetry;
 

@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use futures_util::FutureExt as _;
 use rustls::pki_types::ServerName;
 use rustls::{
     ClientConfig, ClientConnection, Connection, Error, InvalidMessage, ServerConfig, ServerConnection,
 };
-use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+use super::socket::Socket;
 
 /// How much may wait encrypted for the kernel. One record is enough: whoever has more keeps it until this is gone.
 const MAX_ENCRYPTED_BYTES: usize = 16 * 1024;
@@ -22,7 +23,7 @@ const MAX_ENCRYPTED_BYTES: usize = 16 * 1024;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    socket: Socket,
     tls: Option<Box<Session>>,
 }
 
@@ -35,17 +36,20 @@ struct Session {
 
 impl Stream {
     /// Without TLS.
-    pub(crate) const fn plain(tcp: TcpStream) -> Self {
-        Self { tcp, tls: None }
+    pub(crate) fn plain(socket: impl Into<Socket>) -> Self {
+        Self {
+            socket: socket.into(),
+            tls: None,
+        }
     }
 
     /// With TLS, as the side that was called. [`handshake`](Self::handshake) must follow.
     ///
     /// # Errors
     /// If the TLS library refuses its settings.
-    pub(crate) fn called(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(crate) fn called(socket: impl Into<Socket>, config: Arc<ServerConfig>) -> io::Result<Self> {
         let state = ServerConnection::new(config).map_err(failed)?;
-        Ok(Self::over(tcp, state.into()))
+        Ok(Self::over(socket.into(), state.into()))
     }
 
     /// With TLS, as the side that calls. [`handshake`](Self::handshake) must follow.
@@ -55,21 +59,27 @@ impl Stream {
     pub(crate) fn calling(tcp: TcpStream, to: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::IpAddress(to.ip().into());
         let state = ClientConnection::new(config, name).map_err(failed)?;
-        Ok(Self::over(tcp, state.into()))
+        Ok(Self::over(tcp.into(), state.into()))
     }
 
-    fn over(tcp: TcpStream, mut state: Connection) -> Self {
+    fn over(socket: Socket, mut state: Connection) -> Self {
         state.set_buffer_limit(Some(MAX_ENCRYPTED_BYTES));
         let session = Session { state, decrypted: 0 };
         Self {
-            tcp,
+            socket,
             tls: Some(Box::new(session)),
         }
     }
 
-    /// The socket below, for its addresses and options.
-    pub(crate) const fn tcp(&self) -> &TcpStream {
-        &self.tcp
+    /// Our own address on this connection.
+    ///
+    /// # Errors
+    /// If it is not one of TCP, or is gone.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.local_addr(),
+            Socket::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Whether a handshake has to come before anything else.
@@ -86,17 +96,17 @@ impl Stream {
             return Ok(());
         };
         loop {
-            session.send(&self.tcp)?;
+            session.send(&self.socket)?;
             if session.state.wants_write() {
-                self.tcp.writable().await?;
+                self.socket.writable().await?;
                 continue;
             }
             if !session.state.is_handshaking() {
                 return Ok(());
             }
-            match session.receive(&self.tcp)? {
+            match session.receive(&self.socket)? {
                 Received::Bytes => {}
-                Received::Nothing => self.tcp.readable().await?,
+                Received::Nothing => self.socket.readable().await?,
                 Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
@@ -109,7 +119,7 @@ impl Stream {
 
     /// Waits until more may be written.
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.tcp.writable().await
+        self.socket.writable().await
     }
 
     /// Waits until there may be something to read, or, if `to_write`, until more may be written.
@@ -123,7 +133,7 @@ impl Stream {
             true => Interest::READABLE | Interest::WRITABLE,
             false => Interest::READABLE,
         };
-        self.tcp.ready(interest).await.map(drop)
+        self.socket.ready(interest).await.map(drop)
     }
 
     /// Whether something that was taken by [`try_write`](Self::try_write) still waits for the kernel.
@@ -137,21 +147,19 @@ impl Stream {
     /// came.
     pub(crate) fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match &mut self.tls {
-            None => self.tcp.try_read(into),
-            Some(session) => session.read(&self.tcp, into),
+            None => self.socket.try_read(into),
+            Some(session) => session.read(&self.socket, into),
         }
     }
 
     /// The same into the room that a buffer has; `None` if nothing came.
     pub(crate) fn read_now(&mut self, into: &mut BytesMut) -> Option<io::Result<usize>> {
         let Some(session) = &mut self.tls else {
-            // Polled once rather than tried: after a read that did not fill the buffer the runtime then knows that
-            // the socket is drained, which saves the next read that would only say so.
-            return self.tcp.read_buf(into).now_or_never();
+            return self.socket.read_now(into);
         };
         let start = into.len();
         into.resize(into.capacity(), 0);
-        let result = session.read(&self.tcp, &mut into[start..]);
+        let result = session.read(&self.socket, &mut into[start..]);
         into.truncate(start + result.as_ref().map_or(0, |count| *count));
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -162,14 +170,14 @@ impl Stream {
     /// Writes as much as is taken at once; [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is.
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(session) = &mut self.tls else {
-            return self.tcp.try_write(bytes);
+            return self.socket.try_write(bytes);
         };
-        session.send(&self.tcp)?;
+        session.send(&self.socket)?;
         if session.state.wants_write() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let taken = session.state.writer().write(bytes)?;
-        session.send(&self.tcp)?;
+        session.send(&self.socket)?;
         Ok(taken)
     }
 
@@ -177,7 +185,7 @@ impl Stream {
     pub(crate) fn try_flush(&mut self) -> io::Result<()> {
         match &mut self.tls {
             None => Ok(()),
-            Some(session) => session.send(&self.tcp),
+            Some(session) => session.send(&self.socket),
         }
     }
 }
@@ -187,7 +195,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(session) = &mut self.tls {
             session.state.send_close_notify();
-            let _ = session.send(&self.tcp);
+            let _ = session.send(&self.socket);
         }
     }
 }
@@ -204,7 +212,7 @@ enum Received {
 const MAX_READS: usize = 8;
 
 impl Session {
-    fn read(&mut self, tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, socket: &Socket, into: &mut [u8]) -> io::Result<usize> {
         for _ in 0..MAX_READS {
             match self.state.reader().read(into) {
                 Ok(count) => {
@@ -217,7 +225,7 @@ impl Session {
                 Err(error) => return Err(error),
             }
             self.decrypted = 0;
-            if let Received::Nothing = self.receive(tcp)? {
+            if let Received::Nothing = self.receive(socket)? {
                 break;
             }
         }
@@ -225,8 +233,8 @@ impl Session {
     }
 
     /// Reads from the socket once.
-    fn receive(&mut self, tcp: &TcpStream) -> io::Result<Received> {
-        match self.state.read_tls(&mut Raw(tcp)) {
+    fn receive(&mut self, socket: &Socket) -> io::Result<Received> {
+        match self.state.read_tls(&mut Raw(socket)) {
             Ok(0) => return Ok(Received::End),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
@@ -239,16 +247,16 @@ impl Session {
             }
             Err(error) => {
                 // The other side should learn why; if it cannot, our own error says enough.
-                let _ = self.send(tcp);
+                let _ = self.send(socket);
                 Err(failed(error))
             }
         }
     }
 
     /// Gives the kernel what it takes.
-    fn send(&mut self, tcp: &TcpStream) -> io::Result<()> {
+    fn send(&mut self, socket: &Socket) -> io::Result<()> {
         while self.state.wants_write() {
-            match self.state.write_tls(&mut Raw(tcp)) {
+            match self.state.write_tls(&mut Raw(socket)) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -259,7 +267,7 @@ impl Session {
 }
 
 /// The socket as the TLS library wants it.
-struct Raw<'a>(&'a TcpStream);
+struct Raw<'a>(&'a Socket);
 
 impl io::Read for Raw<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {

@@ -92,7 +92,7 @@ impl Setup {
                 version: "0.0.1".to_owned(),
                 run_id: "f".repeat(40),
                 port: addr.port(),
-                listeners: vec![("tcp", addr)],
+                listeners: vec![("tcp", addr.into())],
                 config_file: "/etc/sentinel.conf".to_owned(),
                 executable: "/usr/bin/bellwether".to_owned(),
             },
