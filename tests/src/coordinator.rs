@@ -1,4 +1,4 @@
-//! One coordinator process: `bellwether`, or `redis-sentinel` started from the same config file.
+//! One coordinator process: `bellwether`, or `redis-sentinel` or `valkey-sentinel` started from the same config file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::disk::SmallDisk;
 use crate::journal::Journal;
 use crate::port::Port;
 use crate::process::{self, Process};
+use crate::redis_server::Flavour;
 use crate::wait::wait_for;
 use crate::{GROUP, client, program};
 
@@ -26,6 +27,8 @@ pub enum Kind {
     Bellwether,
     /// The reference, to compare with and to check the tests themselves.
     RedisSentinel,
+    /// The same of Valkey.
+    ValkeySentinel,
 }
 
 impl Kind {
@@ -37,7 +40,10 @@ impl Kind {
         match env::var("BELLWETHER_TESTS_KIND").as_deref() {
             Err(_) | Ok("" | "bellwether") => Ok(Self::Bellwether),
             Ok("redis-sentinel") => Ok(Self::RedisSentinel),
-            Ok(other) => bail!("BELLWETHER_TESTS_KIND is {other}: it must be bellwether or redis-sentinel"),
+            Ok("valkey-sentinel") => Ok(Self::ValkeySentinel),
+            Ok(other) => bail!(
+                "BELLWETHER_TESTS_KIND is {other}: it must be bellwether, redis-sentinel or valkey-sentinel"
+            ),
         }
     }
 
@@ -46,21 +52,35 @@ impl Kind {
         match self {
             Self::Bellwether => "bellwether",
             Self::RedisSentinel => "redis-sentinel",
+            Self::ValkeySentinel => "valkey-sentinel",
         }
     }
 
-    /// A value that has to differ because the reference is slower.
+    /// The servers that come with it.
+    pub fn servers(self) -> Flavour {
+        match self {
+            Self::Bellwether | Self::RedisSentinel => Flavour::Redis,
+            Self::ValkeySentinel => Flavour::Valkey,
+        }
+    }
+
+    /// A value that has to differ because the reference, Redis' or Valkey's, is slower.
     pub fn pick<T>(self, bellwether: T, reference: T) -> T {
         match self {
             Self::Bellwether => bellwether,
-            Self::RedisSentinel => reference,
+            Self::RedisSentinel | Self::ValkeySentinel => reference,
         }
     }
 
-    fn program(self) -> Result<PathBuf> {
+    /// Where its program is.
+    ///
+    /// # Errors
+    /// When it is not installed or built.
+    pub fn program(self) -> Result<PathBuf> {
         match self {
             Self::Bellwether => program::bellwether(),
             Self::RedisSentinel => program::redis_sentinel(),
+            Self::ValkeySentinel => program::valkey_sentinel(),
         }
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::coordinator::{Coordinator, Kind};
 use crate::journal::Journal;
-use crate::redis_server::{RedisServer, Role};
+use crate::redis_server::{Flavour, RedisServer, Role};
 use crate::wait::{hold_for, wait_for};
 use crate::{GROUP, client, invariants, process};
 
@@ -31,6 +31,8 @@ pub struct Options {
     pub kind: Kind,
     /// Which program each coordinator is, by index; where this ends, `kind` holds.
     pub kinds: Vec<Kind>,
+    /// Whose servers they watch.
+    pub flavour: Flavour,
     /// Replicas beside the one primary.
     pub replicas: usize,
     /// Coordinators.
@@ -67,6 +69,7 @@ impl Options {
         Self {
             kind,
             kinds: Vec::new(),
+            flavour: Flavour::Redis,
             replicas: 2,
             coordinators: 3,
             quorum: 2,
@@ -179,14 +182,14 @@ impl Fleet {
 
     fn start_servers(&mut self) -> Result<()> {
         let dir = self.dir.as_ref().context("the directory is gone")?.path();
-        let primary = RedisServer::start(dir, "server-0", &self.options.server_config)?;
+        let start = |name: &str, lines: &[String]| RedisServer::start(self.options.flavour, dir, name, lines);
+        let primary = start("server-0", &self.options.server_config)?;
         let mut lines = self.options.server_config.clone();
         lines.extend_from_slice(&self.options.replica_config);
         lines.push(format!("replicaof 127.0.0.1 {}", primary.port()));
         self.servers.push(primary);
         for index in 1..=self.options.replicas {
-            self.servers
-                .push(RedisServer::start(dir, &format!("server-{index}"), &lines)?);
+            self.servers.push(start(&format!("server-{index}"), &lines)?);
         }
         // Coordinators learn the replicas from the primary's first INFO: it should name them all.
         wait_for("the replicas to be in sync", STABLE_LIMIT, || {

@@ -21,6 +21,22 @@ pub fn redis_sentinel() -> Result<PathBuf> {
     installed("BELLWETHER_REDIS_SENTINEL", "redis-sentinel")
 }
 
+/// `valkey-server`, or what `BELLWETHER_VALKEY_SERVER` names.
+///
+/// # Errors
+/// When it is not installed.
+pub fn valkey_server() -> Result<PathBuf> {
+    installed("BELLWETHER_VALKEY_SERVER", "valkey-server")
+}
+
+/// `valkey-sentinel`, or what `BELLWETHER_VALKEY_SENTINEL` names.
+///
+/// # Errors
+/// When it is not installed.
+pub fn valkey_sentinel() -> Result<PathBuf> {
+    installed("BELLWETHER_VALKEY_SENTINEL", "valkey-sentinel")
+}
+
 /// The binary under test: `BELLWETHER_BIN`, or `bellwether` in the profile directory of the running executable.
 ///
 /// # Errors

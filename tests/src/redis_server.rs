@@ -1,4 +1,4 @@
-//! A real `redis-server` in a directory of its own, with a config file that `CONFIG REWRITE` can write.
+//! A real `redis-server` or `valkey-server` in a directory of its own, with a config file that `CONFIG REWRITE` can write.
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,6 +18,25 @@ use crate::wait::wait_for;
 /// An empty server is ready in milliseconds; a loaded machine may need seconds.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flavour {
+    /// `redis-server`.
+    #[default]
+    Redis,
+    /// `valkey-server`.
+    Valkey,
+}
+
+impl Flavour {
+    fn program(self) -> Result<PathBuf> {
+        match self {
+            Self::Redis => program::redis_server(),
+            Self::Valkey => program::valkey_server(),
+        }
+    }
+}
+
 /// What ROLE says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -35,6 +54,7 @@ pub enum Role {
 /// One server, alive or dead. Killed on drop.
 pub struct RedisServer {
     name: String,
+    flavour: Flavour,
     process: Option<Process>,
     port: Port,
     dir: PathBuf,
@@ -46,8 +66,8 @@ impl RedisServer {
     /// Starts a server in `parent/name` with the usual settings and `extra` config lines, and waits until it answers.
     ///
     /// # Errors
-    /// When `redis-server` is missing or does not come up.
-    pub fn start(parent: &Path, name: &str, extra: &[String]) -> Result<Self> {
+    /// When the program is missing or does not come up.
+    pub fn start(flavour: Flavour, parent: &Path, name: &str, extra: &[String]) -> Result<Self> {
         let dir = parent.join(name);
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let port = Port::reserve()?;
@@ -64,6 +84,7 @@ impl RedisServer {
         let log = parent.join(format!("{name}.log"));
         let mut server = Self {
             name: name.to_owned(),
+            flavour,
             process: None,
             port,
             dir,
@@ -89,7 +110,7 @@ impl RedisServer {
     /// When it still runs, or cannot be started.
     pub fn spawn(&mut self) -> Result<()> {
         ensure!(!self.is_running(), "{} is still running", self.name);
-        let mut command = Command::new(program::redis_server()?);
+        let mut command = Command::new(self.flavour.program()?);
         command.arg(self.dir.join("redis.conf")).current_dir(&self.dir);
         self.process = Some(Process::spawn(&self.name, &mut command, &self.log)?);
         Ok(())

@@ -124,10 +124,7 @@ impl Stage {
                 "sentinel monitor {GROUP} 127.0.0.1 {primary} 2\n\
                  sentinel down-after-milliseconds {GROUP} 1500\nsentinel failover-timeout {GROUP} 6000\n{lines}\n"
             );
-        let mut command = match kind {
-            Kind::Bellwether => Command::new(program::bellwether()?),
-            Kind::RedisSentinel => Command::new(program::redis_sentinel()?),
-        };
+        let mut command = Command::new(kind.program()?);
         self.spawn(format!("sentinel-{index}"), port, &mut command, &config)
     }
 

@@ -1,14 +1,17 @@
-//! Differences, and the list of those that are meant: `tests/golden/differences.txt`.
+//! Differences, and the lists of those that are meant: `tests/golden/differences.txt` and, where Valkey answers otherwise
+//! than Redis, `valkey.txt`.
 //!
 //! An entry begins with `[name]`. Each `case:` in it, with `reference:` and `here:`, is one difference: what was sent,
 //! what the reference answers and what we do, each with `*` for anything. `event:` stands for a difference between the
 //! events of a situation. Then, for people: `what`, `theirs`, `ours`, `why`. `sometimes: yes` marks what depends on
-//! timing and so may be missing.
+//! timing and so may be missing, `valkey: too` what Valkey does as Redis.
 
 use std::fmt;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use bellwether_tests::Kind;
 
 use crate::table::{Case, Form, directory};
 use crate::wire::Reply;
@@ -102,6 +105,7 @@ pub(crate) struct Entry {
     pub(crate) ours: String,
     pub(crate) why: String,
     sometimes: bool,
+    pub(crate) valkey_too: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -119,8 +123,20 @@ impl Entry {
 }
 
 impl Allowed {
-    pub(crate) fn read() -> Result<Self> {
-        let path = directory().join("differences.txt");
+    /// Those to this reference.
+    pub(crate) fn read_for(reference: Kind) -> Result<Self> {
+        let mut redis = Self::read("differences.txt")?;
+        if reference == Kind::RedisSentinel {
+            return Ok(redis);
+        }
+        redis.keep(|entry| entry.valkey_too);
+        let mut valkey = Self::read("valkey.txt")?;
+        valkey.0.extend(redis.0);
+        Ok(valkey)
+    }
+
+    pub(crate) fn read(name: &str) -> Result<Self> {
+        let path = directory().join(name);
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let mut entries: Vec<Entry> = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -176,11 +192,12 @@ impl Allowed {
             }
         }
         for (entry, used) in self.0.iter().zip(used) {
-            if !used && !entry.sometimes {
+            if used {
+                report.reasons.push(entry.name.clone());
+            } else if !entry.sometimes {
                 report.unused.push(entry.name.clone());
             }
         }
-        report.reasons = self.0.len() - report.unused.len();
         report
     }
 }
@@ -207,6 +224,7 @@ impl Entry {
             ("ours", _) => self.ours = value,
             ("why", _) => self.why = value,
             ("sometimes", _) => self.sometimes = value == "yes",
+            ("valkey", _) => self.valkey_too = value == "too",
             _ => bail!("{key} is unknown here"),
         }
         Ok(())
@@ -248,7 +266,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     meant: usize,
-    reasons: usize,
+    reasons: Vec<String>,
     wrong: Vec<Difference>,
     unused: Vec<String>,
 }
@@ -268,7 +286,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} differences for {} reasons", self.meant, self.reasons)?;
+        let (count, reasons) = (self.reasons.len(), self.reasons.join(", "));
+        write!(f, "{} differences for {count} reasons: {reasons}", self.meant)?;
         let mut shown: Vec<&Difference> = Vec::new();
         for difference in &self.wrong {
             // The same in another form is no news.

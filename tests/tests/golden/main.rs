@@ -1,8 +1,8 @@
-//! The same bytes to a real `redis-sentinel` and to `bellwether`: the same bytes must come back.
+//! The same bytes to a real sentinel, of Redis or of Valkey, and to `bellwether`: the same bytes must come back.
 //!
-//! `tests/golden/*.txt` hold the requests, `differences.txt` every difference that is allowed, with its reason. What is
-//! not allowed fails, and so does an allowance that nothing needed. The table in `docs/compatibility.md` is made from
-//! that list; `BELLWETHER_TESTS_WRITE=1` writes it anew.
+//! `tests/golden/*.txt` hold the requests, `differences.txt` every difference that is allowed, with its reason, and
+//! `valkey.txt` those that only Valkey needs. What is not allowed fails, and so does an allowance that nothing needed. The
+//! tables in `docs/compatibility.md` are made from those lists; `BELLWETHER_TESTS_WRITE=1` writes them anew.
 //!
 //! Only what must differ is made equal before the comparison: ids, ports, times, versions ([`mask`]).
 #![expect(clippy::print_stdout, reason = "what was compared is part of the result")]
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use bellwether_tests::wait_for;
+use bellwether_tests::{Kind, wait_for};
 
 use allowed::{Allowed, Difference};
 use mask::Mask;
@@ -32,10 +32,20 @@ const SAME_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]
 fn replies_are_the_same_bytes_as_those_of_the_reference() -> Result<()> {
-    let mut allowed = Allowed::read()?;
+    compare_with(Kind::RedisSentinel)
+}
+
+#[test]
+fn replies_are_the_same_bytes_as_those_of_valkey() -> Result<()> {
+    compare_with(Kind::ValkeySentinel)
+}
+
+/// Sends all cases to this reference and to us.
+fn compare_with(reference: Kind) -> Result<()> {
+    let mut allowed = Allowed::read_for(reference)?;
     allowed.keep(|entry| !entry.is_about_events());
     let cases = table::read_all()?;
-    let mut pairs = Pairs::default();
+    let mut pairs = Pairs::with(reference);
     let mut tally = Tally::default();
     let mut differences = Vec::new();
     for case in &cases {
@@ -68,6 +78,8 @@ struct Tally {
     exchanges: usize,
     replies: usize,
     errors: BTreeSet<String>,
+    /// Something that takes both a while was not the same in the end.
+    is_late: bool,
 }
 
 impl Tally {
@@ -96,13 +108,16 @@ fn compare(
     };
     let (replies, differences) = if case.eventually {
         let mut last = None;
-        let same = wait_for(&case.text, SAME_LIMIT, || {
+        // Whoever has not found out by then will not with another case either.
+        let limit = if tally.is_late { Duration::ZERO } else { SAME_LIMIT };
+        let same = wait_for(&case.text, limit, || {
             let (replies, differences) = look()?;
             let is_same = differences.iter().all(|difference| allowed.covers(difference));
             last = Some((replies, differences));
             ensure!(is_same, "not yet");
             Ok(())
         });
+        tally.is_late |= same.is_err();
         match (same, last) {
             (_, Some(last)) => last,
             (Err(error), None) => return Err(error),

@@ -1,4 +1,4 @@
-//! A `redis-sentinel` and a `bellwether` with the same configuration, beside the same servers.
+//! A sentinel of Redis or Valkey and a `bellwether` with the same configuration, beside the same servers.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -11,23 +11,38 @@ use tempfile::TempDir;
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// The pairs that were needed so far, by name.
-#[derive(Default)]
-pub(crate) struct Pairs(BTreeMap<&'static str, Servers>);
+pub(crate) struct Pairs {
+    reference: Kind,
+    started: BTreeMap<&'static str, Servers>,
+}
 
 impl Pairs {
-    pub(crate) fn get(&mut self, name: &'static str) -> Result<&Servers> {
-        if !self.0.contains_key(name) {
-            self.0.insert(name, Servers::start(name)?);
+    pub(crate) fn with(reference: Kind) -> Self {
+        Self {
+            reference,
+            started: BTreeMap::new(),
         }
-        self.0.get(name).context("just started")
+    }
+
+    pub(crate) fn get(&mut self, name: &'static str) -> Result<&Servers> {
+        if !self.started.contains_key(name) {
+            self.started.insert(name, Servers::start(name, self.reference)?);
+        }
+        self.started.get(name).context("just started")
     }
 
     /// What the reference says of its version.
     pub(crate) fn reference_version(&mut self) -> Result<String> {
         let info: String = self.get("plain")?.reference.ask(&["INFO", "server"])?;
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        // The other field is there too, and says to which Redis this Valkey corresponds.
+        let field = match self.reference {
+            Kind::ValkeySentinel => "valkey_version:",
+            _ => "redis_version:",
+        };
+        let version = info.lines().find_map(|line| line.strip_prefix(field));
         Ok(format!(
-            "redis-sentinel {}",
+            "{} {}",
+            self.reference.name(),
             version.unwrap_or("of unknown version")
         ))
     }
@@ -44,17 +59,18 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    fn start(name: &'static str) -> Result<Self> {
+    fn start(name: &'static str, reference: Kind) -> Result<Self> {
+        let flavour = reference.servers();
         let dir = tempfile::Builder::new().prefix("bellwether-golden-").tempdir()?;
         let mut instances = Vec::new();
         let mut directives = Vec::new();
         match name {
             "password" => directives.push("requirepass secret".to_owned()),
             "groups" => {
-                let primary = RedisServer::start(dir.path(), "primary", &[])?;
+                let primary = RedisServer::start(flavour, dir.path(), "primary", &[])?;
                 let follow = [format!("replicaof 127.0.0.1 {}", primary.port())];
-                let replica = RedisServer::start(dir.path(), "replica", &follow)?;
-                let alone = RedisServer::start(dir.path(), "alone", &[])?;
+                let replica = RedisServer::start(flavour, dir.path(), "replica", &follow)?;
+                let alone = RedisServer::start(flavour, dir.path(), "alone", &[])?;
                 directives.push(format!("sentinel monitor m 127.0.0.1 {} 2", primary.port()));
                 directives.push(format!("sentinel monitor alone 127.0.0.1 {} 3", alone.port()));
                 directives.push("sentinel auth-user alone default".to_owned());
@@ -71,7 +87,7 @@ impl Servers {
             Ok(coordinator)
         };
         Ok(Self {
-            reference: start(0, Kind::RedisSentinel)?,
+            reference: start(0, reference)?,
             bellwether: start(1, Kind::Bellwether)?,
             name,
             instances,

@@ -45,12 +45,12 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), String> {
 
 /// `CLIENT SETINFO LIB-NAME|LIB-VER <value>`
 pub(super) fn setinfo(call: &mut Call<'_>) -> Flow {
-    let (option, is_name) = match () {
-        () if call.words.arg_is(2, "LIB-NAME") => ("LIB-NAME", true),
-        () if call.words.arg_is(2, "LIB-VER") => ("LIB-VER", false),
-        () => return call.error_quoting("ERR Unrecognized option '", 2, "'"),
-    };
-    if let Err(error) = check_label(option, call.word(3)) {
+    let is_name = call.words.arg_is(2, "LIB-NAME");
+    if !is_name && !call.words.arg_is(2, "LIB-VER") {
+        return call.error_quoting("ERR Unrecognized option '", 2, "'");
+    }
+    // As Sentinel: the error spells the option as the client did.
+    if let Err(error) = check_label(&call.text(2), call.word(3)) {
         return call.error(error);
     }
     let value = Bytes::copy_from_slice(call.word(3));
@@ -182,7 +182,10 @@ impl Filter {
             match call.word(at).to_ascii_lowercase().as_slice() {
                 b"id" => filter.id = Some(positive(call, value, "client-id should be greater than 0")?),
                 b"maxage" => {
-                    filter.min_age_s = Some(positive(call, value, "maxage should be greater than 0")?)
+                    if super::integer(call, value).is_none() {
+                        return Err(call.error("ERR maxage is not an integer or out of range"));
+                    }
+                    filter.min_age_s = Some(positive(call, value, "maxage should be greater than 0")?);
                 }
                 b"addr" => filter.addr = Some(call.text(value)),
                 b"laddr" => filter.local_addr = Some(call.text(value)),

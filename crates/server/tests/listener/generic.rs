@@ -134,7 +134,7 @@ async fn clients_name_themselves_and_are_listed() {
     second
         .check(
             "client setinfo lib-name \"a b\"",
-            "-ERR LIB-NAME cannot contain spaces, newlines or special characters.\r\n",
+            "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n",
         )
         .await;
     first.send("client list id 2\r\nping\r\n").await;
