@@ -1,11 +1,23 @@
 //! The primary dies or hangs: a replica is promoted, everyone agrees and follows.
 
 use anyhow::{Result, ensure};
-use bellwether_tests::{Fleet, GROUP, Options};
+use bellwether_tests::{Flavour, Fleet, GROUP, Options};
 
 #[test]
 fn a_killed_primary_is_replaced() -> Result<()> {
-    let mut fleet = Fleet::start(Options::from_env()?)?;
+    replaces_a_killed_primary(Flavour::Redis)
+}
+
+#[test]
+fn a_killed_primary_of_valkey_is_replaced() -> Result<()> {
+    replaces_a_killed_primary(Flavour::Valkey)
+}
+
+fn replaces_a_killed_primary(flavour: Flavour) -> Result<()> {
+    let mut fleet = Fleet::start(Options {
+        flavour,
+        ..Options::from_env()?
+    })?;
     fleet.write("before", "kept")?;
     let fault = fleet.servers[0].kill()?;
     let new = fleet.wait_moved_from(0)?;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bellwether_tests::{Fleet, GROUP, Kind, Options, wait_for};
+use bellwether_tests::{Flavour, Fleet, GROUP, Kind, Options, wait_for};
 
 /// How often the role is handed over.
 const SWITCHES: usize = 3;
@@ -15,7 +15,21 @@ const SWITCHES: usize = 3;
 #[test]
 fn a_planned_switch_loses_no_write() -> Result<()> {
     // The reference has no such command before Valkey 9: nothing to hold it against.
-    let mut fleet = Fleet::start(Options::of(Kind::Bellwether))?;
+    switches(Options::of(Kind::Bellwether))
+}
+
+#[test]
+fn a_planned_switch_loses_no_write_on_valkey() -> Result<()> {
+    switches(Options {
+        flavour: Flavour::Valkey,
+        // It orders nothing, and follows.
+        ..Options::mixed(&[Kind::Bellwether, Kind::Bellwether, Kind::ValkeySentinel])
+    })
+}
+
+/// Hands the role over again and again, ordered by every Bellwether in turn.
+fn switches(options: Options) -> Result<()> {
+    let mut fleet = Fleet::start(options)?;
     let mut primary = fleet.settled()?;
     let ports: Vec<u16> = fleet.servers.iter().map(|server| server.port()).collect();
     let stop = Arc::new(AtomicBool::new(false));
@@ -24,7 +38,9 @@ fn a_planned_switch_loses_no_write() -> Result<()> {
         move || write_until(&stop, &ports)
     });
     for switch in 0..SWITCHES {
-        let coordinator = &fleet.coordinators[switch % fleet.coordinators.len()];
+        let coordinators = &fleet.coordinators;
+        let ours = coordinators.iter().filter(|each| each.kind() == Kind::Bellwether);
+        let coordinator = ours.cycle().nth(switch).context("no Bellwether")?;
         // A replica that has just been repointed is a candidate again as soon as its link is up.
         wait_for("the order to be taken", Duration::from_secs(10), || {
             coordinator.ask::<String>(&["SENTINEL", "FAILOVER", GROUP, "COORDINATED"])
