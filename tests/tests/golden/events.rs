@@ -1,12 +1,13 @@
-//! The events of the same situations, on a fleet of the reference and on one of ours.
+//! The events of the same situations, on fleets of the references and on one of ours.
 //!
 //! Compared is which events come, and with what words: addresses, ids and epochs are replaced by what they stand for.
 //! When they come is the business of other tests.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bellwether_tests::{Event, Fleet, GROUP, Kind, Options, wait_for};
 
 use crate::allowed::{self, Allowed, Difference, NOTHING};
@@ -81,18 +82,50 @@ const SITUATIONS: &[Situation] = &[
     },
 ];
 
+/// The references, and ourselves.
+const KINDS: [Kind; 3] = [Kind::RedisSentinel, Kind::ValkeySentinel, Kind::Bellwether];
+
 #[test]
 fn the_same_events_come_with_the_same_words() -> Result<()> {
-    let mut allowed = Allowed::read_for(Kind::RedisSentinel)?;
+    // Mostly they wait, so all fleets can go through it at the same time.
+    let [redis, valkey, ours] = thread::scope(|scope| {
+        let runs = KINDS.map(|kind| scope.spawn(move || go_through(kind)));
+        runs.map(|run| run.join().unwrap_or_else(|_| bail!("a thread has failed")))
+    });
+    let ours = ours?;
+    for (reference, theirs) in [(Kind::RedisSentinel, redis?), (Kind::ValkeySentinel, valkey?)] {
+        judge(reference, theirs, &ours)?;
+    }
+    Ok(())
+}
+
+/// The forms of the events in each situation.
+type Told = Vec<BTreeSet<String>>;
+
+fn go_through(kind: Kind) -> Result<Told> {
+    let mut fleet = start(kind)?;
+    let told = SITUATIONS
+        .iter()
+        .map(|situation| happen(&mut fleet, situation).context(situation.name))
+        .collect::<Result<Told>>();
+    let told = told.context(kind.name())?;
+    fleet.finish()?;
+    Ok(told)
+}
+
+/// Holds what we told against what a reference did.
+fn judge(reference: Kind, theirs: Told, ours: &Told) -> Result<()> {
+    let mut allowed = Allowed::read_for(reference)?;
     allowed.keep(allowed::Entry::is_about_events);
-    let mut fleets = [start(Kind::RedisSentinel)?, start(Kind::Bellwether)?];
+    let seen: BTreeSet<&String> = theirs.iter().flatten().collect();
+    println!(
+        "events compared with {}: {} situations, {} forms",
+        reference.name(),
+        SITUATIONS.len(),
+        seen.len()
+    );
     let mut differences = Vec::new();
-    let mut seen = BTreeSet::new();
-    for situation in SITUATIONS {
-        let [theirs, ours] = &mut fleets;
-        let theirs = happen(theirs, situation)?;
-        let ours = happen(ours, situation)?;
-        seen.extend(theirs.iter().cloned());
+    for (situation, (theirs, ours)) in SITUATIONS.iter().zip(theirs.into_iter().zip(ours.clone())) {
         let (theirs, ours) = allowed::unmatched(theirs.into_iter().collect(), ours.into_iter().collect());
         let difference = |reference, here| Difference {
             case: situation.name.to_owned(),
@@ -111,20 +144,13 @@ fn the_same_events_come_with_the_same_words() -> Result<()> {
         );
     }
     let report = allowed.judge(&differences);
-    println!(
-        "{} situations, {} forms of events compared",
-        SITUATIONS.len(),
-        seen.len()
-    );
     println!("{report}");
-    report.into_result()?;
-    let [theirs, ours] = fleets;
-    theirs.finish()?;
-    ours.finish()
+    report.into_result()
 }
 
 fn start(kind: Kind) -> Result<Fleet> {
     Fleet::start(Options {
+        flavour: kind.servers(),
         coordinators: 1,
         quorum: 1,
         // The same for both, as the periods are part of what is compared.
