@@ -400,3 +400,11 @@ pub(crate) const FILES: &[(&str, Expected)] = &[
     ),
     ("bellwether foo 1\n", Refused),
 ];
+
+/// What is expected of some of these files where `valkey-sentinel` is the reference.
+pub(crate) const OTHERWISE_WITH_VALKEY: &[(&str, Expected)] = &[
+    ("@\nsentinel primary-reboot-down-after-period m 5\n", Taken),
+    ("loglevel nothing\n", Taken),
+    ("loglevel loud\n", Refused),
+    ("availability-zone \"x\"\n", Taken),
+];

@@ -1,4 +1,5 @@
-//! What we write, Redis Sentinel loads; what it writes, we load. Needs the `redis-sentinel` program.
+//! What we write, Redis Sentinel and Valkey Sentinel load; what they write, we load. Needs the programs `redis-sentinel`
+//! and `valkey-sentinel`.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER_ID: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
-/// A running `redis-sentinel` with a file of its own.
+const REDIS: &str = "redis-sentinel";
+const VALKEY: &str = "valkey-sentinel";
+
+/// A running sentinel with a file of its own.
 struct Sentinel {
     child: Child,
     port: u16,
@@ -35,21 +39,23 @@ impl Drop for Sentinel {
 }
 
 impl Sentinel {
-    /// Starts with this file, in which `PORT` stands for a free port; panics with its output if it does not start.
-    fn start(text: &str) -> Self {
+    /// Starts this program with this file, in which `PORT` stands for a free port; panics with its output if it does not start.
+    fn start(program: &str, text: &str) -> Self {
         let port = free_port();
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("sentinel.conf");
         let text = text.replace("PORT", &port.to_string());
         fs::write(&file, &text).expect("written");
         let log = fs::File::create(dir.path().join("log")).expect("a log");
-        let child = Command::new("redis-sentinel")
+        let child = Command::new(program)
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
             .spawn()
-            .expect("the program redis-sentinel must be installed (Debian: apt-get install redis-sentinel)");
+            .unwrap_or_else(|error| {
+                panic!("{program} must be installed (scripts/install-test-servers.sh): {error}")
+            });
         let mut sentinel = Self { child, port, dir };
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -119,7 +125,16 @@ fn id(text: &str) -> SentinelId {
 }
 
 #[test]
-fn it_loads_what_we_write() {
+fn redis_loads_what_we_write() {
+    loads_what_we_write(REDIS);
+}
+
+#[test]
+fn valkey_loads_what_we_write() {
+    loads_what_we_write(VALKEY);
+}
+
+fn loads_what_we_write(program: &str) {
     // A stand-in for the primary, to see the password arrive.
     let primary = TcpListener::bind(("127.0.0.1", free_port())).expect("a listener");
     let primary_port = primary.local_addr().expect("an address").port();
@@ -185,7 +200,7 @@ fn it_loads_what_we_write() {
         registry.apply(&decision);
     }
     let written = rewrite(&text, &config, &registry);
-    let sentinel = Sentinel::start(&written.replace("port 1\n", "port PORT\n"));
+    let sentinel = Sentinel::start(program, &written.replace("port 1\n", "port PORT\n"));
 
     let replies = sentinel.ask("SENTINEL MASTER my.group");
     for option in ["/bin/true", "/bin/false"] {
@@ -233,19 +248,34 @@ fn first_bytes(listener: &TcpListener, wanted: &[u8]) -> bool {
 }
 
 #[test]
-fn we_load_what_it_writes() {
+fn we_load_what_redis_writes() {
+    writes_what_we_load(REDIS, "master-reboot-down-after-period");
+}
+
+#[test]
+fn we_load_what_valkey_writes() {
+    writes_what_we_load(VALKEY, "primary-reboot-down-after-period");
+}
+
+/// `reboot_period` is how it spells that directive.
+fn writes_what_we_load(program: &str, reboot_period: &str) {
     let sentinel = Sentinel::start(
-        "# Kept.\nport PORT\nbind 127.0.0.1\nlogfile \"\"\nSENTINEL resolve-hostnames no\n\
+        program,
+        &format!(
+            "# Kept.\nport PORT\nbind 127.0.0.1\nlogfile \"\"\nSENTINEL resolve-hostnames no\n\
          sentinel monitor m 127.0.0.1 1 2\nsentinel auth-pass m secret\nsentinel auth-user m user\n\
          sentinel failover-timeout m 60000\nsentinel parallel-syncs m 3\n\
          sentinel known-replica m 127.0.0.1 2\nsentinel config-epoch m 4\nsentinel current-epoch 6\n\
          sentinel announce-ip 127.0.0.9\nsentinel announce-port 7\nsentinel rename-command m CONFIG guess\n\
          sentinel notification-script m /bin/true\nsentinel client-reconfig-script m /bin/false\n\
          sentinel rename-command m slaveof \"\\x66ollow\"\nsentinel deny-scripts-reconfig no\n\
-         sentinel master-reboot-down-after-period m 4321\nsentinel sentinel-user us\nsentinel sentinel-pass pa\n\
-         loglevel verbose\n",
+         sentinel {reboot_period} m 4321\nsentinel sentinel-user us\nsentinel sentinel-pass pa\n\
+         loglevel verbose\n"
+        ),
     );
     let text = sentinel.flushed("");
+    // Valkey leaves a line with the name of Redis alone, and adds another one with its own.
+    assert_eq!(text.matches("-reboot-down-after-period").count(), 1, "{text}");
     let my_id = sentinel.ask("SENTINEL MYID");
     drop(sentinel);
 
@@ -277,16 +307,24 @@ fn we_load_what_it_writes() {
         .lines()
         .find(|line| line.starts_with("port "))
         .expect("a port");
-    let sentinel = Sentinel::start(&changed.replace(port_line, "port PORT"));
+    let sentinel = Sentinel::start(program, &changed.replace(port_line, "port PORT"));
     let (_, again) = load(&sentinel.flushed(""));
     assert_eq!(again.groups["m"].options.parallel_syncs, 4);
     assert_eq!(again.my_id, registry.my_id);
 }
 
 #[test]
-fn we_load_its_file_with_a_password() {
-    let sentinel =
-        Sentinel::start("port PORT\nbind 127.0.0.1\nrequirepass secret\nsentinel monitor m 127.0.0.1 1 1\n");
+fn we_load_a_file_with_a_password() {
+    for program in [REDIS, VALKEY] {
+        loads_with_a_password(program);
+    }
+}
+
+fn loads_with_a_password(program: &str) {
+    let sentinel = Sentinel::start(
+        program,
+        "port PORT\nbind 127.0.0.1\nrequirepass secret\nsentinel monitor m 127.0.0.1 1 1\n",
+    );
     let text = sentinel.flushed("AUTH secret\r\n");
     let (config, _) = load(&text);
     assert_eq!(config.daemon.requirepass, Some(Secret::new("secret")));
