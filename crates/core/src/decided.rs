@@ -12,6 +12,7 @@ use crate::event::EventKind;
 use crate::failover::{AbortReason, FailoverReceipt, Stage};
 use crate::group::Group;
 use crate::id::{ClientToken, Epoch, GroupName, SentinelId};
+use crate::instance::health::Health;
 use crate::peer::Peer;
 use crate::request::Answer;
 
@@ -86,7 +87,8 @@ fn globals_set(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, change
     for change in changes {
         match change {
             GlobalChange::LogLevel(level) => cx.out.push(Effect::LogLevel(*level)),
-            GlobalChange::SentinelUser(_) | GlobalChange::SentinelPass(_) => reconnect_peers(cx),
+            GlobalChange::SentinelUser(_) | GlobalChange::SentinelPass(_) => reconnect_peers(cx, |_| true),
+            GlobalChange::RenewedSentinelPass(_) => reconnect_peers(cx, Health::is_refused),
             GlobalChange::AnnounceIp(_) | GlobalChange::AnnouncePort(_) => {
                 groups.values_mut().for_each(|group| group.spread_news(cx));
             }
@@ -96,12 +98,14 @@ fn globals_set(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, change
     cx.touched.extend(groups.keys().cloned());
 }
 
-/// As Sentinel, new credentials count from new connections on, which are made now.
-fn reconnect_peers(cx: &mut Context) {
+/// As Sentinel, new credentials count from new connections on, which are made now for those that are `chosen`.
+pub(crate) fn reconnect_peers(cx: &mut Context, chosen: impl Fn(&Health) -> bool) {
     for (id, mut peer) in std::mem::take(&mut cx.peers) {
-        peer.health.link_broke(cx.now);
-        cx.drop_link(&mut peer.link);
-        cx.touched_peers.insert(id.clone());
+        if chosen(&peer.health) {
+            peer.health.link_broke(cx.now);
+            cx.drop_link(&mut peer.link);
+            cx.touched_peers.insert(id.clone());
+        }
         cx.peers.insert(id, peer);
     }
 }
@@ -289,6 +293,15 @@ impl Group {
                 for instance in self.instances.values_mut() {
                     instance.link_lost(cx.now);
                     cx.drop_link(&mut instance.link);
+                }
+            }
+            GroupChange::RenewedAuthPass(_) => {
+                // A connection that was refused would wait for ever: only a new one gives a password.
+                for instance in self.instances.values_mut() {
+                    if instance.health.is_refused() {
+                        instance.link_lost(cx.now);
+                        cx.drop_link(&mut instance.link);
+                    }
                 }
             }
             GroupChange::DownAfter(down_after) => {

@@ -191,6 +191,9 @@ pub enum GroupChange {
     AuthUser(Option<String>),
     /// `auth-pass`; `None` unsets it.
     AuthPass(Option<Secret>),
+    /// `auth-pass`, read anew from where it is kept. It counts from the next connection on: those that stand and
+    /// answer well are not touched.
+    RenewedAuthPass(Secret),
     /// `notification-script`; `None` unsets it.
     NotificationScript(Option<String>),
     /// `client-reconfig-script`; `None` unsets it.
@@ -221,6 +224,8 @@ pub enum GlobalChange {
     SentinelUser(Option<String>),
     /// `sentinel-pass`; `None` unsets it.
     SentinelPass(Option<Secret>),
+    /// `sentinel-pass`, read anew from where it is kept. It counts from the next connection on.
+    RenewedSentinelPass(Secret),
     /// `loglevel`
     LogLevel(LogLevel),
 }

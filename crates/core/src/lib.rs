@@ -57,6 +57,6 @@ pub use registry::{
     DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, Globals, GroupOptions, GroupRecord,
     LastVote, LogLevel, MAX_HISTORY, MAX_REPLICAS, MAX_SENTINELS, Registry, Secret,
 };
-pub use request::{Answer, CachedInfo, Listing, Refusal, Request};
+pub use request::{Answer, CachedInfo, Listing, Refusal, RenewedPasswords, Request};
 pub use settings::Settings;
 pub use time::{Instant, whole_millis};

@@ -324,6 +324,7 @@ impl Globals {
             GlobalChange::AnnounceHostnames(yes) => self.announce_hostnames = yes,
             GlobalChange::SentinelUser(user) => self.sentinel_user = user,
             GlobalChange::SentinelPass(password) => self.sentinel_pass = password,
+            GlobalChange::RenewedSentinelPass(password) => self.sentinel_pass = Some(password),
             GlobalChange::LogLevel(level) => self.log_level = level,
         }
     }
@@ -405,6 +406,7 @@ impl GroupRecord {
             GroupChange::ParallelSyncs(count) => options.parallel_syncs = count,
             GroupChange::AuthUser(user) => options.auth_user = user,
             GroupChange::AuthPass(password) => options.auth_pass = password,
+            GroupChange::RenewedAuthPass(password) => options.auth_pass = Some(password),
             GroupChange::NotificationScript(path) => options.notification_script = path,
             GroupChange::ClientReconfigScript(path) => options.client_reconfig_script = path,
             GroupChange::RenameCommand { command, renamed } => {

@@ -1,9 +1,12 @@
 //! What clients ask, and what they are answered. Texts and numbers, no wire format.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::id::GroupName;
 use crate::overview::Overview;
+use crate::registry::Secret;
 
 /// A question or an order. Words come as the client sent them; the core says what is wrong with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +140,19 @@ pub enum Request {
     },
     /// Everything at once, for HTTP and metrics.
     Overview,
+    /// Passwords that were read anew from where they are kept.
+    RenewPasswords(RenewedPasswords),
+}
+
+/// New passwords. They count from the next connections on; those that stand and answer well are not touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RenewedPasswords {
+    /// Our own, which is told to peers where no other one is set for that; `None` if it is as before.
+    pub own: Option<Secret>,
+    /// That of other sentinels; `None` if it is as before.
+    pub peers: Option<Secret>,
+    /// Those of groups' servers, where they are not as before.
+    pub groups: BTreeMap<GroupName, Secret>,
 }
 
 /// One instance as `SENTINEL MASTER` and its like show it: fields and values in the order of the reference.

@@ -35,7 +35,7 @@ use crate::listener::{self, Context, Entrance, Identity, Limits};
 use crate::log::Log;
 use crate::resolver::Resolver;
 use crate::script::{Runner, ScriptSettings};
-use crate::secrets::{self, SecretError};
+use crate::secrets::{self, Renewal, SecretError};
 use crate::signal::Signals;
 use crate::telemetry::Telemetry;
 use crate::tls::{Tls, TlsError};
@@ -174,6 +174,7 @@ pub struct Daemon {
     driver: Driver,
     entrances: Vec<Entrance>,
     tls: Option<Arc<Tls>>,
+    renewal: Renewal,
     context: Context,
     signals: Signals,
     shutdown: CancellationToken,
@@ -218,6 +219,7 @@ impl Daemon {
         }
         let store = open_store(&config, config_file.clone(), &access, lock)?;
         secrets::read_groups(&mut config)?;
+        let renewal = Renewal::new(&config);
         let tls = Tls::load(&config.daemon.tls)?;
         let entrances = bind::entrances(&config.daemon, tls.as_ref()).await?;
         let is_new = config.my_id.is_none();
@@ -281,6 +283,7 @@ impl Daemon {
             driver,
             entrances,
             tls,
+            renewal,
             context,
             signals,
             shutdown,
@@ -311,6 +314,7 @@ impl Daemon {
             driver,
             entrances,
             tls,
+            renewal,
             context,
             signals,
             shutdown,
@@ -333,6 +337,9 @@ impl Daemon {
         if let Some(tls) = &tls {
             tasks.spawn(Arc::clone(tls).watch(Arc::clone(&context.telemetry), shutdown.clone()));
         }
+        let passwords = renewal.trigger();
+        let (access, handle) = (context.access.clone(), context.handle.clone());
+        tasks.spawn(renewal.watch(access, handle, shutdown.clone()));
         let driver = tokio::spawn(driver.run());
         let listener = tokio::spawn(listener::serve(entrances, context, shutdown.clone()));
         let reopen = {
@@ -340,6 +347,7 @@ impl Daemon {
             move || {
                 log.iter().for_each(|log| log.reopen());
                 tls.iter().for_each(|tls| tls.hang_up());
+                passwords.notify_one();
             }
         };
         tasks.spawn(signals.watch(shutdown.clone(), reopen));

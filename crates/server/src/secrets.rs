@@ -3,6 +3,8 @@
 //! Owns where they are looked for and how a file is read. What was read is a [`Secret`], which shows itself nowhere,
 //! and is never written into the configuration or the state.
 
+mod renew;
+
 use std::env;
 use std::fs;
 use std::io::{self, Read as _};
@@ -12,6 +14,8 @@ use std::path::{Path, PathBuf};
 use bellwether_conf::Config;
 use bellwether_core::Secret;
 use tracing::warn;
+
+pub(crate) use renew::Renewal;
 
 /// Where systemd puts the credentials of a service.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";

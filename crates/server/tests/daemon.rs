@@ -383,3 +383,62 @@ async fn a_file_that_cannot_be_listened_on_is_named() {
             .contains("myid")
     );
 }
+
+#[tokio::test]
+async fn a_changed_password_file_counts_after_a_hang_up() {
+    let place = Place::new();
+    let file = place.path("own");
+    fs::write(&file, "old\n").expect("written");
+    place.write(&format!("bellwether requirepass-file {}\n", file.display()));
+    let daemon = place.prepare().await.expect("it starts");
+    let handle = daemon.handle().clone();
+    let running = tokio::spawn(daemon.run());
+    // It is in before the change, and stays in.
+    let stream = TcpStream::connect(("127.0.0.1", place.port))
+        .await
+        .expect("it listens");
+    let mut stream = BufReader::new(stream);
+    let mut say = async |line: &str| {
+        stream
+            .write_all(format!("{line}\r\n").as_bytes())
+            .await
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await.expect("an answer");
+        answer
+    };
+    assert_eq!(say("AUTH old").await, "+OK\r\n");
+    let hang_up = || {
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::HUP).expect("sent");
+    };
+    fs::write(&file, "new\n").expect("written");
+    hang_up();
+    let renewed = async {
+        while order(place.port, "AUTH new").await != "+OK" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, renewed).await.expect("the new password counts");
+    assert!(order(place.port, "AUTH old").await.starts_with("-WRONGPASS"));
+    assert_eq!(say("PING").await, "+PONG\r\n");
+
+    // A file that is gone, then one that is good again: what was good counts in between.
+    fs::remove_file(&file).expect("removed");
+    hang_up();
+    assert_eq!(order(place.port, "AUTH new").await, "+OK");
+    fs::write(&file, "newest").expect("written");
+    hang_up();
+    let renewed = async {
+        while order(place.port, "AUTH newest").await != "+OK" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, renewed)
+        .await
+        .expect("the newest password counts");
+    let saved = fs::read_to_string(place.conf()).expect("the file");
+    assert!(!saved.contains("new"), "{saved}");
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
+}

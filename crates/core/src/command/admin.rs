@@ -312,7 +312,7 @@ pub(crate) fn set_event(primary: &str, change: &GroupChange) -> String {
         GroupChange::FailoverTimeout(duration) => ("failover-timeout", millis(duration)),
         GroupChange::ParallelSyncs(count) => ("parallel-syncs", count.to_string()),
         GroupChange::AuthUser(user) => ("auth-user", user.clone().unwrap_or_default()),
-        GroupChange::AuthPass(_) => ("auth-pass", "******".to_owned()),
+        GroupChange::AuthPass(_) | GroupChange::RenewedAuthPass(_) => ("auth-pass", "******".to_owned()),
         GroupChange::NotificationScript(path) => ("notification-script", path.clone().unwrap_or_default()),
         GroupChange::ClientReconfigScript(path) => {
             ("client-reconfig-script", path.clone().unwrap_or_default())

@@ -5,6 +5,7 @@ mod glob;
 mod globals;
 mod listing;
 mod overview;
+mod passwords;
 mod peer;
 
 use std::collections::BTreeMap;
@@ -106,6 +107,7 @@ pub(crate) fn run(
         Request::Forget { name, host, port } => admin::forget(groups, cx, token, &name, (&host, &port)),
         Request::ConfigGet { patterns } => globals::config_get(cx, token, &patterns),
         Request::ConfigSet { words } => globals::config_set(cx, token, &words),
+        Request::RenewPasswords(renewed) => passwords::renew(groups, cx, token, renewed),
         Request::Debug { words } => globals::debug(cx, token, &words),
         Request::InfoCache { names } => {
             let cached = overview::info_cache(groups, cx, &names);

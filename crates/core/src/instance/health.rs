@@ -86,6 +86,11 @@ impl Health {
             .map_or(Duration::ZERO, |since| now.since(since))
     }
 
+    /// Whether its last answer was no good one, such as that a password is needed.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.last_ok < self.last_reply
+    }
+
     pub(crate) const fn last_ok(&self) -> Instant {
         self.last_ok
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bellwether_core::{
     Addr, ClientToken, Command, ConfigEpoch, Coordinator, Effect, Epoch, GroupName, GroupOptions,
-    GroupRecord, Input, Instant, LinkId, LinkKind, PersistSeq, Pong, Registry, Reply, Request, RequestId,
-    Secret, SentinelId, Settings, Verdict,
+    GroupRecord, Input, Instant, LinkId, LinkKind, PersistSeq, Pong, Registry, RenewedPasswords, Reply,
+    Request, RequestId, Secret, SentinelId, Settings, Verdict,
 };
 
 use crate::world::{Mood, Obedience, Server, World};
@@ -721,6 +721,7 @@ impl Stage {
             "config-set" => Request::ConfigSet {
                 words: words[1..].iter().map(|word| word.replace("''", "")).collect(),
             },
+            "renew" => Request::RenewPasswords(renewed(&words[1..])?),
             "config-get" => Request::ConfigGet { patterns: vec![name] },
             "debug" => Request::Debug {
                 words: words[1..].iter().map(ToString::to_string).collect(),
@@ -808,4 +809,22 @@ fn span(words: &[&str]) -> Result<u64, String> {
     };
     let number: u64 = number.parse().map_err(|_| "250ms or 2s")?;
     Ok(number * factor)
+}
+
+/// `own=x`, `peers=x`, and `<group>=x` for all others.
+fn renewed(words: &[&str]) -> Result<RenewedPasswords, String> {
+    let mut renewed = RenewedPasswords::default();
+    for word in words {
+        let (name, password) = word.split_once('=').ok_or("a name, = and a password")?;
+        let password = Secret::new(password);
+        match name {
+            "own" => renewed.own = Some(password),
+            "peers" => renewed.peers = Some(password),
+            name => {
+                let group = GroupName::new(name).map_err(|error| error.to_string())?;
+                renewed.groups.insert(group, password);
+            }
+        }
+    }
+    Ok(renewed)
 }

@@ -50,6 +50,8 @@ struct Shared {
     generation: AtomicU64,
     /// Held while a new snapshot is made.
     editing: Mutex<()>,
+    /// The password of `requirepass`, to find it among those of the default user.
+    requirepass: Mutex<Option<password::Digest>>,
     log: Mutex<Log>,
     options: Options,
 }
@@ -159,6 +161,7 @@ impl Shared {
             users: ArcSwap::from_pointee(Users::new(0, by_name)),
             generation: AtomicU64::new(0),
             editing: Mutex::new(()),
+            requirepass: Mutex::default(),
             log: Mutex::new(Log::new(log_len)),
             options,
         }
@@ -198,8 +201,12 @@ impl Access {
         if users.len() > MAX_USERS {
             return Err(AccessError::TooMany);
         }
+        let mut shared = Shared::new(users, kept, options.acllog_max_len);
+        let password = options.requirepass.as_ref().filter(|it| !it.expose().is_empty());
+        let digest = password.map(|it| password::Digest::of(it.expose().as_bytes()));
+        shared.requirepass = Mutex::new(digest);
         Ok(Self {
-            shared: Arc::new(Shared::new(users, kept, options.acllog_max_len)),
+            shared: Arc::new(shared),
         })
     }
 
@@ -270,6 +277,33 @@ impl Access {
             identity.user = Arc::clone(user);
         }
         user.is_some()
+    }
+
+    /// The password of `requirepass` is another one from now on. Who is in stays in. A default user that has other
+    /// passwords, by a `user` line or by `ACL SETUSER`, keeps them.
+    pub(crate) fn renew_password(&self, password: &Secret) {
+        let _editing = self.editing();
+        let mut known = self
+            .shared
+            .requirepass
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let renewed = password::Digest::of(password.expose().as_bytes());
+        let Some(before) = known.replace(renewed) else {
+            return;
+        };
+        let mut users = self.users().by_name.clone();
+        let user = users.get_mut(DEFAULT_USER).map(Arc::make_mut);
+        let place = user.and_then(|user| user.passwords.iter_mut().find(|it| **it == before));
+        match place {
+            Some(place) => {
+                *place = renewed;
+                self.publish(users);
+            }
+            None => tracing::warn!(
+                "the default user has passwords of its own, so that of 'requirepass' does not count"
+            ),
+        }
     }
 
     /// Makes or changes a user; on an error it is as before.
