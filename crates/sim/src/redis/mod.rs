@@ -455,7 +455,6 @@ impl Server {
             self.data.replace(snapshot);
             self.synchronized(now, acts);
         }
-        self.next_cron = self.next_cron.max(now);
         self.take_held(now, acts);
     }
 }

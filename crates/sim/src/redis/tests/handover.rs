@@ -166,11 +166,10 @@ fn a_busy_replica_is_asked_again() {
     net.with(2, |server, now, acts| server.set_busy(now, true, acts));
     let conn = net.connect(1, true);
     net.order(conn, hand_over(2, 1_000));
-    net.run(secs(5));
     assert_eq!(state(&mut net), "failover-in-progress");
     net.with(2, |server, now, acts| server.set_busy(now, false, acts));
-    net.run(Duration::from_millis(200));
-    assert!(net[2].is_primary());
+    net.run(Duration::from_millis(100));
+    assert!(net[2].is_primary(), "not only after a second");
 }
 
 #[test]
@@ -208,4 +207,48 @@ fn an_old_server_cannot_hand_over() {
     ));
     assert!(!net[1].is_paused(), "nothing of the transaction is done");
     assert_eq!(field(&net.info(1), "master_failover_state"), None);
+}
+
+#[test]
+fn a_shorter_pause_does_not_end_a_longer_one() {
+    let mut net = Net::group(2);
+    let conn = net.connect(1, true);
+    net.order(conn, hand_over(9, 5_000));
+    net.order(conn, hand_over(9, 100));
+    net.run(secs(1));
+    assert!(net[1].is_paused());
+}
+
+#[test]
+fn no_replica_is_served_while_a_hand_over_waits() {
+    let (mut net, conn) = lagging();
+    net.frozen.insert(2);
+    net.order(conn, hand_over(2, 4_000));
+    net.start(spec(4, Some(1)));
+    net.run(secs(3));
+    assert_eq!(field(&net.info(4), "master_sync_in_progress"), Some("0"));
+    net.run(secs(2));
+    assert_eq!(field(&net.info(4), "master_sync_in_progress"), Some("1"));
+}
+
+#[test]
+fn only_a_replica_of_the_same_history_takes_over() {
+    let mut net = Net::group(2);
+    let sync = |replid| Message::Sync {
+        listens: at(9),
+        replid,
+        offset: 0,
+        failover: true,
+    };
+    let replid = net[1].replid();
+    for (number, replid) in [(1, replid), (2, ReplId(9))] {
+        let conn = net.connect(number, false);
+        net.send(conn, sync(replid));
+        assert_eq!(net.take(conn), [Message::SyncRefused]);
+        assert_eq!(net[number].is_primary(), number == 1);
+    }
+    let conn = net.connect(2, false);
+    net.send(conn, sync(replid));
+    assert!(net[2].is_primary());
+    assert_eq!(net.take(conn), [Message::Continue(net[2].replid())]);
 }

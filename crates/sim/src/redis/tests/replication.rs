@@ -11,6 +11,7 @@ fn a_full_synchronization_takes_its_time_and_brings_everything() {
     net.start(spec(2, Some(1)));
     net.run(Duration::from_millis(500));
     assert!(net.info(1).contains("port=2,state=wait_bgsave,offset=0,lag=0"));
+    assert_eq!(field(&net.info(1), "rdb_bgsave_in_progress"), Some("1"));
     assert_eq!(field(&net.info(2), "master_sync_in_progress"), Some("1"));
     let conn = net.connect(2, false);
     net.send(conn, Message::AskRole);
@@ -150,7 +151,7 @@ fn a_chain_passes_the_stream_on_and_outlives_its_head() {
     net.crash(1);
     let conn = net.connect(2, true);
     net.order(conn, follow(None));
-    net.run(secs(1));
+    assert!(net[3].link_up(), "it was sent off and is back at once");
     net.write(2, 2);
     assert_eq!(net[3].entries(), net[2].entries());
     assert_eq!(
@@ -214,4 +215,104 @@ fn one_that_follows_nobody_or_itself_stays_down() {
     net.start(spec(3, Some(1)));
     net.run(secs(10));
     assert!(!net[3].link_up(), "one without a primary serves no replicas");
+}
+
+#[test]
+fn the_backlog_begins_where_the_data_were_loaded() {
+    let mut net = Net::group(1);
+    net.write(1, 1);
+    net.start(spec(2, Some(1)));
+    net.run(secs(3));
+    let backlog = |info: &str| {
+        let number = |name| field(info, name)?.parse::<u64>().ok();
+        (
+            number("repl_backlog_first_byte_offset"),
+            number("repl_backlog_histlen"),
+        )
+    };
+    assert_eq!(backlog(&net.info(2)), (Some(2), Some(0)));
+    net.write(1, 2);
+    assert_eq!(backlog(&net.info(2)), (Some(2), Some(1)));
+    assert_eq!(backlog(&net.info(1)), (Some(1), Some(2)));
+}
+
+#[test]
+fn a_new_id_goes_down_the_chain() {
+    let mut net = Net::group(3);
+    net.start(spec(4, Some(3)));
+    net.run(secs(4));
+    let before = net[4].replid();
+    let conns = [net.connect(2, true), net.connect(3, true)];
+    net.order(conns[0], follow(None));
+    net.order(conns[1], follow(Some(2)));
+    assert_eq!(net[4].replid(), net[2].replid());
+    assert_ne!(net[4].replid(), before);
+    assert_eq!(
+        field(&net.info(3), "second_repl_offset"),
+        Some("1"),
+        "the old id up to here"
+    );
+    assert_eq!(field(&net.info(3), "sync_full"), Some("1"), "the first one of 4");
+}
+
+#[test]
+fn data_that_are_replaced_are_replaced_down_the_chain() {
+    let mut net = Net::group(2);
+    net.start(spec(3, Some(2)));
+    net.start(spec(4, None));
+    net.run(secs(4));
+    net.write(4, 1);
+    let conn = net.connect(2, true);
+    net.order(conn, follow(Some(4)));
+    net.run(Duration::from_millis(1_500));
+    assert!(net[2].is_loading());
+    assert!(!net[3].link_up(), "it was sent off");
+    net.run(secs(5));
+    assert_eq!(net[3].entries().first(), Some(&Entry::Write(WriteId(1))));
+    assert_eq!(net[3].entries(), net[4].entries());
+}
+
+#[test]
+fn a_long_snapshot_is_no_silence_and_a_dead_load_is() {
+    let mut net = Net::default();
+    let patience = |number, follows| ServerSpec {
+        repl_timeout: secs(5),
+        full_sync_time: secs(40),
+        ..spec(number, follows)
+    };
+    net.start(patience(1, None));
+    net.start(patience(2, Some(1)));
+    net.run(secs(39));
+    assert_eq!(
+        net[2].stats().connections + net[1].stats().connections,
+        1,
+        "the first one holds"
+    );
+    net.frozen.insert(2);
+    net.run(secs(20));
+    assert!(net.info(1).contains("state=send_bulk"));
+    net.run(secs(10));
+    assert!(net.info(1).contains("connected_slaves:0"));
+}
+
+#[test]
+fn a_promotion_forgets_how_long_the_link_was_down() {
+    let mut net = Net::group(2);
+    net.crash(1);
+    net.run(secs(3));
+    let conn = net.connect(2, true);
+    net.order(conn, follow(None));
+    net.order(conn, follow(Some(9)));
+    assert_eq!(field(&net.info(2), "master_link_down_since_seconds"), Some("-1"));
+}
+
+#[test]
+fn both_ends_of_a_connection_to_itself_are_forgotten() {
+    let mut server = Server::start(spec(1, Some(1)), None, Time::ZERO);
+    let (conn, mut acts) = (ConnId(1), Vec::new());
+    server.wake(Time::ZERO, &mut acts);
+    server.accepted(conn, false);
+    server.dialled(Time::ZERO, 1, Ok(conn), &mut acts);
+    server.closed(Time::ZERO, conn, &mut acts);
+    assert_eq!(field(&server.info(Time::ZERO), "connected_clients"), Some("0"));
 }
