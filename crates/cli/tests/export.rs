@@ -1,10 +1,10 @@
-//! `bellwether export`: what it writes, a real `redis-sentinel` loads.
+//! `bellwether export`: what it writes, a real `redis-sentinel` and a real `valkey-sentinel` load.
 
 mod support;
 
 use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use support::{Running, ask, ports, run, stderr, stdout, until, write};
+use support::{Running, ask, installed, ports, run, stderr, stdout, until, write};
 
 const ID: &str = "45fa60ed92aa98b9dbd04a1e30f90d9eb8237161";
 const OTHER_ID: &str = "2f6c8194f1c4f7e59bd25831202b84d06ad28c6a";
@@ -25,14 +25,23 @@ fn ours(port: u16) -> String {
 
 /// Starts the reference on the file and asks it for everything that the file says.
 fn check_loaded(file: &Path, port: u16) {
+    for program in ["redis-sentinel", "valkey-sentinel"] {
+        // It will be rewritten.
+        let copy = file.with_extension(program);
+        fs::copy(file, &copy).unwrap();
+        check_loaded_by(program, &copy, port);
+    }
+}
+
+fn check_loaded_by(program: &str, file: &Path, port: u16) {
     let log = file.with_extension("log");
     let _sentinel = Running::start(
-        Command::new("redis-sentinel")
+        Command::new(installed(program))
             .arg(file)
             .arg("--logfile")
             .arg(&log),
     );
-    let my_id: String = until("redis-sentinel to answer", || {
+    let my_id: String = until("the sentinel to answer", || {
         ask(port, &["SENTINEL", "MYID"])
             .map_err(|error| format!("{error}; {}", fs::read_to_string(&log).unwrap_or_default()))
     });
@@ -198,8 +207,12 @@ fn passwords_in_files_of_their_own_are_written_in_place() {
 }
 
 #[test]
-fn a_running_sentinel_of_either_kind() {
-    for program in [env!("CARGO_BIN_EXE_bellwether"), "redis-sentinel"] {
+fn a_running_sentinel_of_any_kind() {
+    for program in [
+        env!("CARGO_BIN_EXE_bellwether"),
+        "redis-sentinel",
+        "valkey-sentinel",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let [port] = ports();
         let file = write(

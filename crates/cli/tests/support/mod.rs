@@ -42,7 +42,7 @@ pub(crate) fn installed(program: &str) -> PathBuf {
         .map(|dir| dir.join(program))
         .find(|path| path.is_file())
         .unwrap_or_else(|| {
-            panic!("{program} must be installed for this test (Debian: redis-server and redis-sentinel)")
+            panic!("{program} must be installed for this test (scripts/install-test-servers.sh)")
         })
 }
 
