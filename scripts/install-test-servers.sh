@@ -7,6 +7,11 @@ set -euo pipefail
 
 POLICY=/usr/sbin/policy-rc.d
 
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+
 # The packages would start servers of their own, which a test machine does not need.
 forbid_services() {
   [ ! -e "$POLICY" ] || return 0
@@ -31,10 +36,7 @@ install_from_backports() {
     as_root apt-get -qq update </dev/null >/dev/null
     mirror="$(mirror_of_bookworm)"
   fi
-  if [ -z "$mirror" ]; then
-    echo "no source of Debian 12 on this machine: install $* by hand" >&2
-    return 1
-  fi
+  [ -n "$mirror" ] || fail "this machine has no source of Debian 12: install $* by hand"
   sources="$(mktemp)"
   chmod 644 "$sources"
   if [ -e /etc/apt/sources.list ]; then
@@ -70,13 +72,14 @@ done
 has valkey-cli || valkey+=(valkey-tools)
 
 if [ "${#redis[@]}" -gt 0 ] || [ "${#valkey[@]}" -gt 0 ]; then
+  as_root true || fail "to install ${redis[*]} ${valkey[*]}, be root or let sudo ask for no password"
   forbid_services
 fi
 if [ "${#redis[@]}" -gt 0 ]; then
-  apt_install "${redis[@]}"
+  apt_install "${redis[@]}" || fail "apt-get could not install ${redis[*]}"
 fi
 if [ "${#valkey[@]}" -gt 0 ]; then
-  install_valkey "${valkey[@]}"
+  install_valkey "${valkey[@]}" || fail "apt-get could not install ${valkey[*]}"
 fi
 
 redis-server --version
