@@ -5,10 +5,30 @@
 
 #![warn(missing_docs)]
 
+mod check;
+mod clock;
+mod coverage;
+mod disk;
+mod fault;
 mod message;
+mod network;
+mod plan;
 mod redis;
+mod run;
+mod shrink;
 mod time;
+mod trace;
+mod world;
 
+pub use check::{Invariant, Violation};
+pub use coverage::{Coverage, MOMENTS};
+pub use fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, When};
 pub use message::{ConnId, Entry, Message, ReplId, Snapshot, WriteId};
+pub use network::{Actor, End, Flight, Machine, Network, Packet, Quality};
+pub use plan::{Profile, Setup};
 pub use redis::{Act, Obedience, Remains, Server, ServerSpec, Stats};
+pub use run::{Report, run, run_plan};
+pub use shrink::shrink;
 pub use time::Time;
+pub use trace::Trace;
+pub use world::World;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bellwether_core::{Command, Reply, RequestId};
+use bellwether_core::{Command, GroupName, Reply, RequestId};
 
 /// One connection, numbered through the whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,8 +62,8 @@ pub enum Message {
     /// A server refuses what a client asked, in these words.
     Refused(String),
 
-    /// A client asks a coordinator where the primary is.
-    AskPrimary,
+    /// A client asks a coordinator where the primary of a group is.
+    AskPrimary(GroupName),
     /// A coordinator answers.
     PrimaryIs(Option<(String, u16)>),
 

@@ -1,0 +1,49 @@
+//! Who said what: votes and views, as others have seen them.
+
+use std::collections::BTreeMap;
+
+use bellwether_core::{Epoch, GroupName, SentinelId};
+
+use crate::time::Time;
+
+/// The account of all votes and views of a run.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    votes: BTreeMap<(GroupName, Epoch, usize), SentinelId>,
+    down: BTreeMap<(GroupName, usize), Time>,
+}
+
+impl Ledger {
+    /// A coordinator has shown for whom it votes. The other one, if it had shown another before.
+    pub(super) fn votes(
+        &mut self,
+        n: usize,
+        group: &GroupName,
+        epoch: Epoch,
+        candidate: &SentinelId,
+    ) -> Option<SentinelId> {
+        let key = (group.clone(), epoch, n);
+        let known = self.votes.entry(key).or_insert_with(|| candidate.clone());
+        (known != candidate).then(|| known.clone())
+    }
+
+    /// A coordinator has shown that it sees the primary of a group down.
+    pub(super) fn says_down(&mut self, now: Time, n: usize, group: &GroupName) {
+        self.down.insert((group.clone(), n), now);
+    }
+
+    /// How many have shown that they vote for this one.
+    pub(super) fn votes_for(&self, group: &GroupName, epoch: Epoch, candidate: &SentinelId) -> usize {
+        let range = (group.clone(), epoch, 0)..=(group.clone(), epoch, usize::MAX);
+        self.votes
+            .range(range)
+            .filter(|(_, voted)| *voted == candidate)
+            .count()
+    }
+
+    /// How many have shown since then that they see the primary down.
+    pub(super) fn down_since(&self, group: &GroupName, since: Time) -> usize {
+        let range = (group.clone(), 0)..=(group.clone(), usize::MAX);
+        self.down.range(range).filter(|(_, at)| **at >= since).count()
+    }
+}

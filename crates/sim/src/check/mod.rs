@@ -1,0 +1,374 @@
+//! The promises, as code. Each check names the invariant that it holds up, and is fed with what others can see, what
+//! is decided and what is on disk; it keeps its own account and asks the core nothing.
+
+mod ledger;
+mod liveness;
+mod promotion;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bellwether_core::{
+    Addr, Cause, Command, ConfigEpoch, Effect, Epoch, EventKind, FailoverReceipt, GroupName, Registry,
+    SentinelId, Verdict,
+};
+
+use crate::fault::Order;
+use crate::plan::Setup;
+use crate::time::Time;
+use ledger::Ledger;
+
+/// What must never happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// Two leaders for one group and epoch.
+    OneLeader,
+    /// Two votes by one coordinator in one epoch, restarts included.
+    OneVote,
+    /// An epoch or config epoch that goes back, in memory or on disk.
+    EpochsRise,
+    /// One config epoch that names two addresses.
+    OneAddress,
+    /// A promotion without odown by quorum and agreement of a majority.
+    AgreedPromotion,
+    /// Promotion of a replica with priority 0, of foreign lineage, or outside the gates.
+    FitCandidate,
+    /// Anything visible to others that is not yet durable here.
+    DurableBeforeVisible,
+    /// After faults end: more than one address served, a replica that follows another primary, a second primary.
+    Converges,
+    /// Acknowledged writes lost by a planned switch.
+    KeepsWrites,
+    /// A crash.
+    NeverCrashes,
+}
+
+impl Invariant {
+    /// Its text.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::OneLeader => "one leader for each group and epoch",
+            Self::OneVote => "one vote by each coordinator in each epoch, restarts included",
+            Self::EpochsRise => "no epoch goes back, in memory or on disk",
+            Self::OneAddress => "a config epoch names one address",
+            Self::AgreedPromotion => "no promotion without odown by quorum and a majority's agreement",
+            Self::FitCandidate => "no promotion of a replica that may not be promoted",
+            Self::DurableBeforeVisible => "nothing is visible to others before it is durable",
+            Self::Converges => "after the faults all agree on one primary that all replicas follow",
+            Self::KeepsWrites => "a planned switch loses no acknowledged write",
+            Self::NeverCrashes => "nothing that happens outside makes a coordinator crash",
+        }
+    }
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// When.
+    pub at: Time,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} broken: {} ({})", self.at, self.invariant.text(), self.what)
+    }
+}
+
+/// What one coordinator has said and kept so far.
+#[derive(Debug, Default)]
+struct Account {
+    id: Option<SentinelId>,
+    epoch: Epoch,
+    configs: BTreeMap<GroupName, ConfigEpoch>,
+    durable_epoch: Epoch,
+    durable_configs: BTreeMap<GroupName, ConfigEpoch>,
+}
+
+/// All checks of one run.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    voters: usize,
+    quorum: usize,
+    violation: Option<Violation>,
+    accounts: Vec<Account>,
+    ledger: Ledger,
+    leaders: BTreeMap<(GroupName, Epoch), usize>,
+    addresses: BTreeMap<(GroupName, ConfigEpoch), Addr>,
+    /// An operator's plain failover needs no majority, so two cut-off halves may obey two operators.
+    forced: bool,
+}
+
+impl Checks {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        Self {
+            voters: setup.coordinators,
+            quorum: usize::try_from(setup.quorum).unwrap_or(usize::MAX),
+            violation: None,
+            accounts: (0..setup.coordinators).map(|_| Account::default()).collect(),
+            ledger: Ledger::default(),
+            leaders: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            forced: false,
+        }
+    }
+
+    pub(crate) const fn violation(&self) -> Option<&Violation> {
+        self.violation.as_ref()
+    }
+
+    pub(crate) fn broken(&mut self, at: Time, invariant: Invariant, what: String) {
+        self.violation.get_or_insert(Violation { invariant, at, what });
+    }
+
+    /// An operator has ordered something.
+    pub(crate) fn ordered(&mut self, order: Order) {
+        self.forced |= order != Order::Reset;
+    }
+
+    /// A coordinator starts from what is on its disk.
+    pub(crate) fn started(&mut self, now: Time, n: usize, registry: &Registry) {
+        for (name, record) in &registry.groups {
+            self.names_address(now, name, record.config_epoch, &record.primary);
+        }
+        let account = &mut self.accounts[n];
+        account.id = Some(registry.my_id.clone());
+        account.epoch = registry.current_epoch;
+        account.configs = config_epochs(registry);
+    }
+
+    /// A coordinator may have decided something.
+    pub(crate) fn decided(&mut self, now: Time, n: usize, registry: &Registry) {
+        let account = &mut self.accounts[n];
+        let (before, epoch) = (account.epoch, registry.current_epoch);
+        account.epoch = epoch;
+        if epoch < before {
+            self.broken(
+                now,
+                Invariant::EpochsRise,
+                format!("s{}: epoch {before}, then {epoch}", n + 1),
+            );
+        }
+        for (name, record) in &registry.groups {
+            let config_epoch = record.config_epoch;
+            let account = &mut self.accounts[n];
+            let before = account.configs.get(name).copied().unwrap_or_default();
+            if config_epoch == before && account.configs.contains_key(name) {
+                continue;
+            }
+            account.configs.insert(name.clone(), config_epoch);
+            if config_epoch < before {
+                let what = format!("s{}: {name}: config epoch {before}, then {config_epoch}", n + 1);
+                self.broken(now, Invariant::EpochsRise, what);
+            }
+            self.names_address(now, name, config_epoch, &record.primary);
+        }
+    }
+
+    fn names_address(&mut self, now: Time, group: &GroupName, epoch: ConfigEpoch, addr: &Addr) {
+        let key = (group.clone(), epoch);
+        let known = self.addresses.entry(key).or_insert_with(|| addr.clone());
+        if known != addr && !self.forced {
+            let what = format!("{group}: config epoch {epoch} names {known} and {addr}");
+            self.broken(now, Invariant::OneAddress, what);
+        }
+    }
+
+    /// A write is on disk.
+    pub(crate) fn synced(&mut self, now: Time, n: usize, synced: &Registry) {
+        let account = &mut self.accounts[n];
+        let before = std::mem::replace(&mut account.durable_epoch, synced.current_epoch);
+        let configs = config_epochs(synced);
+        let older = configs
+            .iter()
+            .find(|(name, epoch)| {
+                account
+                    .durable_configs
+                    .get(*name)
+                    .is_some_and(|before| before > *epoch)
+            })
+            .map(|(name, epoch)| {
+                format!(
+                    "s{}: {name}: config epoch {epoch} on disk after a higher one",
+                    n + 1
+                )
+            });
+        account.durable_configs = configs;
+        if synced.current_epoch < before {
+            let epoch = synced.current_epoch;
+            let what = format!("s{}: epoch {before} on disk, then {epoch}", n + 1);
+            self.broken(now, Invariant::EpochsRise, what);
+        }
+        if let Some(what) = older {
+            self.broken(now, Invariant::EpochsRise, what);
+        }
+    }
+
+    /// A coordinator answers another: its view, and its vote.
+    pub(crate) fn told(
+        &mut self,
+        now: Time,
+        n: usize,
+        group: Option<&GroupName>,
+        synced: &Registry,
+        verdict: &Verdict,
+    ) {
+        let Some(group) = group else { return };
+        if verdict.down {
+            self.ledger.says_down(now, n, group);
+        }
+        if let Some(leader) = &verdict.leader {
+            self.votes(now, n, synced, (group, verdict.leader_epoch, leader));
+        }
+    }
+
+    /// A vote can be seen by others.
+    fn votes(&mut self, now: Time, n: usize, synced: &Registry, vote: (&GroupName, Epoch, &SentinelId)) {
+        let (group, epoch, candidate) = vote;
+        let durable = synced.groups.get(group).map(|record| record.vote.epoch);
+        if durable.is_some_and(|durable| durable < epoch) {
+            let what = format!(
+                "s{}: {group}: the vote of epoch {epoch} is shown and not on disk",
+                n + 1
+            );
+            self.broken(now, Invariant::DurableBeforeVisible, what);
+        }
+        if let Some(other) = self.ledger.votes(n, group, epoch, candidate) {
+            let what = format!(
+                "s{}: {group}: epoch {epoch}: for {} and for {}",
+                n + 1,
+                other.short(),
+                candidate.short()
+            );
+            self.broken(now, Invariant::OneVote, what);
+        }
+    }
+
+    /// An effect leaves a coordinator; `synced` is what is on its disk.
+    pub(crate) fn visible(&mut self, now: Time, n: usize, synced: &Registry, effect: &Effect) {
+        match effect {
+            Effect::Send { batch, .. } => {
+                for (_, command) in batch {
+                    self.sends(now, n, synced, command);
+                }
+            }
+            Effect::Addresses(book) => {
+                for (name, (host, port)) in book.iter() {
+                    if !self.is_durable(synced, name, host, &port.to_string()) {
+                        let what = format!("s{}: clients are told that {name} is at {host}:{port}", n + 1);
+                        self.broken(now, Invariant::DurableBeforeVisible, what);
+                    }
+                }
+            }
+            Effect::Event(event) => {
+                let Some(group) = &event.group else { return };
+                match event.kind {
+                    EventKind::SubjectivelyDown if event.payload.starts_with("master ") => {
+                        self.ledger.says_down(now, n, group);
+                    }
+                    EventKind::SwitchPrimary => self.switched(now, n, synced, group, &event.payload),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn sends(&mut self, now: Time, n: usize, synced: &Registry, command: &Command) {
+        match command {
+            Command::Hello { message } => self.says_hello(now, n, synced, message),
+            Command::AskDown {
+                epoch,
+                candidate,
+                host,
+                port,
+            } => {
+                if *epoch > synced.current_epoch {
+                    let what = format!("s{}: asks with epoch {epoch}, which is not on disk", n + 1);
+                    self.broken(now, Invariant::DurableBeforeVisible, what);
+                }
+                let Some(candidate) = candidate else { return };
+                let is_meant = |addr: &Addr| addr.port == *port && addr.host.to_string() == *host;
+                let group = synced.groups.iter().find(|(_, record)| is_meant(&record.primary));
+                if let Some(group) = group.map(|(name, _)| name.clone()) {
+                    self.votes(now, n, synced, (&group, *epoch, candidate));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// `ip,port,id,epoch,group,primary ip,primary port,config epoch`
+    fn says_hello(&mut self, now: Time, n: usize, synced: &Registry, message: &str) {
+        let fields: Vec<&str> = message.split(',').collect();
+        let [_, _, _, epoch, name, host, port, config_epoch] = fields[..] else {
+            let what = format!("s{}: a hello of {} fields", n + 1, fields.len());
+            self.broken(now, Invariant::DurableBeforeVisible, what);
+            return;
+        };
+        let epoch_shown = epoch.parse().map_or(Epoch(u64::MAX), Epoch);
+        let config_shown = config_epoch.parse().map_or(ConfigEpoch(u64::MAX), ConfigEpoch);
+        let record = GroupName::new(name)
+            .ok()
+            .and_then(|name| synced.groups.get(&name));
+        let Some(record) = record else { return };
+        let differs = record.config_epoch == config_shown
+            && (record.primary.host.to_string() != host || record.primary.port.to_string() != port);
+        if epoch_shown > synced.current_epoch || config_shown > record.config_epoch || differs {
+            let what = format!(
+                "s{}: says {message}, and on disk is config epoch {}",
+                n + 1,
+                record.config_epoch
+            );
+            self.broken(now, Invariant::DurableBeforeVisible, what);
+        }
+    }
+
+    fn switched(&mut self, now: Time, n: usize, synced: &Registry, group: &GroupName, payload: &str) {
+        let words: Vec<&str> = payload.split(' ').collect();
+        let [_, _, _, host, port] = words[..] else { return };
+        if !self.is_durable(synced, group, host, port) {
+            let what = format!("s{}: {group}: +switch-master to {host}:{port}", n + 1);
+            self.broken(now, Invariant::DurableBeforeVisible, what);
+        }
+    }
+
+    /// Whether what is on disk names this address for the group, or is newer: two switches can go into one write.
+    fn is_durable(&self, synced: &Registry, group: &GroupName, host: &str, port: &str) -> bool {
+        let Some(record) = synced.groups.get(group) else {
+            return true;
+        };
+        let range = (group.clone(), ConfigEpoch::default())..=(group.clone(), record.config_epoch);
+        let named = self.addresses.range(range).map(|(_, addr)| addr);
+        std::iter::once(&record.primary)
+            .chain(named)
+            .any(|addr| addr.host.to_string() == host && addr.port.to_string() == port)
+    }
+
+    /// A coordinator holds itself to lead a failover.
+    pub(crate) fn leads(&mut self, now: Time, n: usize, group: &GroupName, epoch: Epoch) {
+        let other = *self.leaders.entry((group.clone(), epoch)).or_insert(n);
+        if other != n && !self.forced {
+            let what = format!("{group}: epoch {epoch}: s{} and s{}", other + 1, n + 1);
+            self.broken(now, Invariant::OneLeader, what);
+        }
+    }
+
+    /// A failover has ended for the coordinator that led it.
+    pub(crate) fn ended(&mut self, now: Time, n: usize, group: &GroupName, receipt: &FailoverReceipt) {
+        if receipt.cause == Cause::ObjectivelyDown && receipt.phases.election.is_some() {
+            self.leads(now, n, group, receipt.epoch);
+        }
+    }
+}
+
+fn config_epochs(registry: &Registry) -> BTreeMap<GroupName, ConfigEpoch> {
+    let groups = registry.groups.iter();
+    groups
+        .map(|(name, record)| (name.clone(), record.config_epoch))
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! What must be true when a coordinator orders a server to become a primary.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bellwether_core::{Addr, Cause, Registry};
+
+use super::{Checks, Invariant};
+use crate::time::Time;
+use crate::world::Host;
+
+/// How old a view may be that counts towards the quorum: a leader may be held up by a slow disk, a split election and
+/// a pause of its own before it comes to promote.
+const VIEWS_COUNT_FOR: Duration = Duration::from_secs(60);
+/// For how long a priority must have been zero so that every coordinator that reaches the server knows it: the period
+/// of INFO and some.
+const PRIORITY_IS_KNOWN_AFTER: Duration = Duration::from_secs(12);
+
+impl Checks {
+    /// Coordinator `n`, whose state is `registry`, orders the server at `to` to be a primary.
+    pub(crate) fn promotes(
+        &mut self,
+        now: Time,
+        n: usize,
+        registry: &Registry,
+        to: SocketAddr,
+        target: Option<&Host>,
+    ) {
+        let to = Addr::from(to);
+        let run = registry.groups.iter().find_map(|(name, record)| {
+            let failover = record.failover.as_ref()?;
+            (failover.candidate.as_ref() == Some(&to)).then_some((name, record, failover))
+        });
+        let Some((name, record, failover)) = run else {
+            let what = format!(
+                "s{} promotes {to}, which no failover of its own has chosen",
+                n + 1
+            );
+            self.broken(now, Invariant::AgreedPromotion, what);
+            return;
+        };
+        if failover.cause == Cause::ObjectivelyDown {
+            let votes = self.ledger.votes_for(name, failover.epoch, &registry.my_id);
+            if votes <= self.voters / 2 {
+                let what = format!(
+                    "s{}: {name}: {votes} votes of {} in epoch {}",
+                    n + 1,
+                    self.voters,
+                    failover.epoch
+                );
+                self.broken(now, Invariant::AgreedPromotion, what);
+            }
+            let views = self.ledger.down_since(name, now - VIEWS_COUNT_FOR);
+            if views < self.quorum {
+                let what = format!(
+                    "s{}: {name}: {views} see it down, quorum is {}",
+                    n + 1,
+                    self.quorum
+                );
+                self.broken(now, Invariant::AgreedPromotion, what);
+            }
+            self.leads(now, n, name, failover.epoch);
+        }
+        if record.config_epoch > failover.epoch.into() {
+            let what = format!(
+                "s{}: {name}: config epoch {} is newer than its failover",
+                n + 1,
+                record.config_epoch
+            );
+            self.broken(now, Invariant::AgreedPromotion, what);
+        }
+        let Some(target) = target else { return };
+        if target.spec.priority == 0 && now.since(target.priority_since) > PRIORITY_IS_KNOWN_AFTER {
+            let what = format!("s{}: {name}: {to} has priority 0", n + 1);
+            self.broken(now, Invariant::FitCandidate, what);
+        }
+    }
+}

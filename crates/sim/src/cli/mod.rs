@@ -1,0 +1,79 @@
+//! The commands. Each says by its status whether all promises were kept.
+
+mod replay;
+mod seeds;
+mod step;
+
+use anyhow::{Result, anyhow};
+use bellwether_sim::{Planned, Profile, Setup, Time};
+use clap::{Parser, Subcommand};
+
+/// Plays failovers in a simulated world and checks every promise after every step.
+#[derive(Debug, Parser)]
+#[command(name = "bellwether-sim", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Play many seeds and tell what was met and what was broken.
+    Run(seeds::Run),
+    /// Play one seed and print what happens, a line for each event.
+    Replay(replay::Replay),
+    /// Play one seed by hand.
+    Step(step::Step),
+}
+
+impl Args {
+    /// Does what was asked. `false` if a promise was broken.
+    pub(crate) fn run(self) -> Result<bool> {
+        match self.command {
+            What::Run(run) => run.run(),
+            What::Replay(replay) => replay.run(),
+            What::Step(step) => step.run(),
+        }
+    }
+}
+
+/// Which world: what `replay` and `step` have in common.
+#[derive(Debug, clap::Args)]
+struct Chosen {
+    /// The seed.
+    seed: u64,
+    /// The kind of world.
+    #[arg(long, default_value = "swarm", value_parser = profile)]
+    profile: Profile,
+    /// Entries of the plan to leave out, by number.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<usize>,
+}
+
+impl Chosen {
+    fn world(&self) -> (Setup, Vec<Planned>) {
+        let (setup, plan) = Setup::of(self.seed, self.profile);
+        let kept = plan.into_iter().enumerate();
+        let kept = kept
+            .filter(|(n, _)| !self.without.contains(n))
+            .map(|(_, entry)| entry);
+        (setup, kept.collect())
+    }
+}
+
+fn profile(word: &str) -> Result<Profile> {
+    Profile::from_name(word).ok_or_else(|| {
+        let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
+        anyhow!("no profile {word:?}; there are {}", known.join(", "))
+    })
+}
+
+/// Seconds with up to three digits behind the point.
+fn time(word: &str) -> Result<Time> {
+    let seconds: f64 = word.parse()?;
+    anyhow::ensure!(
+        seconds.is_finite() && (0.0..1e9).contains(&seconds),
+        "{word} is no time in seconds"
+    );
+    Ok(Time::ZERO + std::time::Duration::from_secs_f64(seconds))
+}

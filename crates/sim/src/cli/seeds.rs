@@ -1,0 +1,167 @@
+//! `run`: many seeds, on all cores.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bellwether_sim::{Coverage, MOMENTS, Profile, Report, Setup, run, shrink};
+
+use super::profile;
+
+/// From how many seeds on a kind of fault or a moment that was never met is a failure: fewer may miss it by chance.
+const ENOUGH_SEEDS: u64 = 2_000;
+/// How many broken seeds are described.
+const MAX_SHOWN: usize = 5;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The seeds, as FIRST..LAST, the last one not included.
+    #[arg(long, value_parser = range)]
+    seeds: (u64, u64),
+    /// The kind of world; each seed takes its turn among all of them if none is named.
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
+    /// How many threads play.
+    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+    threads: usize,
+    /// Begin no more seeds after so many seconds.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Go on after a broken promise, and tell them all at the end.
+    #[arg(long)]
+    keep_going: bool,
+}
+
+fn range(word: &str) -> Result<(u64, u64)> {
+    let (first, last) = word.split_once("..").context("seeds are written FIRST..LAST")?;
+    let (first, last) = (first.parse()?, last.parse()?);
+    ensure!(first < last, "there is no seed in {word}");
+    Ok((first, last))
+}
+
+/// What all threads have in common.
+#[derive(Default)]
+struct Sum {
+    played: u64,
+    coverage: Coverage,
+    simulated: Duration,
+    slowest: Option<(Duration, u64, Profile)>,
+    broken: Vec<(Report, Profile)>,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<bool> {
+        let next = AtomicU64::new(self.seeds.0);
+        let stop = AtomicBool::new(false);
+        let sum = Mutex::new(Sum::default());
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                scope.spawn(|| self.play(&next, &stop, &sum, begun));
+            }
+        });
+        let sum = sum
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(self.tell(&sum, begun.elapsed()))
+    }
+
+    fn play(&self, next: &AtomicU64, stop: &AtomicBool, sum: &Mutex<Sum>, begun: Instant) {
+        let limit = self.seconds.map(Duration::from_secs);
+        while !stop.load(Ordering::Relaxed) && limit.is_none_or(|limit| begun.elapsed() < limit) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= self.seeds.1 {
+                break;
+            }
+            let profile = self.profile_of(seed);
+            let report = run(seed, profile, false);
+            if report.violation.is_some() && !self.keep_going {
+                stop.store(true, Ordering::Relaxed);
+            }
+            let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            sum.played += 1;
+            sum.coverage.merge(&report.coverage);
+            sum.simulated += report.simulated;
+            if let Some(after) = report.settled_after {
+                let slowest = (after, seed, profile);
+                sum.slowest = sum.slowest.max(Some(slowest));
+            }
+            if report.violation.is_some() {
+                sum.broken.push((report, profile));
+            }
+        }
+    }
+
+    fn profile_of(&self, seed: u64) -> Profile {
+        let all = Profile::ALL;
+        let turn = usize::try_from(seed % all.len() as u64).unwrap_or(0);
+        self.profile.unwrap_or(all[turn])
+    }
+
+    fn tell(&self, sum: &Sum, took: Duration) -> bool {
+        println!("{}", sum.coverage);
+        let (seconds, ended) = (took.as_secs_f64(), sum.coverage.ended());
+        println!(
+            "seeds {}..{}: {} played in {seconds:.1} s on {} threads; {:.1} h simulated, {ended} failovers, {:.0} a second and thread",
+            self.seeds.0,
+            self.seeds.1,
+            sum.played,
+            self.threads,
+            sum.simulated.as_secs_f64() / 3_600.0,
+            ended as f64 / seconds / self.threads as f64,
+        );
+        if let Some((after, seed, profile)) = sum.slowest {
+            let after = after.as_secs_f64();
+            println!(
+                "slowest to settle after the last fault: {after:.1} s (seed {seed}, profile {})",
+                profile.name()
+            );
+        }
+        let missing = self.missing(sum);
+        if !missing.is_empty() {
+            println!("never met: {}", missing.join(", "));
+        }
+        for (report, profile) in sum.broken.iter().take(MAX_SHOWN) {
+            describe(report, *profile);
+        }
+        println!("{} broken", sum.broken.len());
+        sum.broken.is_empty() && missing.is_empty()
+    }
+
+    fn missing(&self, sum: &Sum) -> Vec<&'static str> {
+        if sum.played < ENOUGH_SEEDS {
+            return Vec::new();
+        }
+        let kinds = self.profile.unwrap_or(Profile::Swarm).kinds();
+        let moments = match self.profile {
+            None | Some(Profile::Swarm) => MOMENTS,
+            Some(_) => &[],
+        };
+        sum.coverage.missing(&kinds, moments)
+    }
+}
+
+/// A broken seed, with the fewest faults that still break it.
+fn describe(report: &Report, profile: Profile) {
+    let Some(violation) = &report.violation else {
+        return;
+    };
+    println!("seed {} profile {}: {violation}", report.seed, profile.name());
+    let (setup, plan) = Setup::of(report.seed, profile);
+    let dropped = shrink(&setup, &plan, violation.invariant);
+    for (n, entry) in plan.iter().enumerate().filter(|(n, _)| !dropped.contains(n)) {
+        println!("  {n}: {entry}");
+    }
+    let without: Vec<_> = dropped.iter().map(ToString::to_string).collect();
+    let without = if without.is_empty() {
+        String::new()
+    } else {
+        format!(" --without {}", without.join(","))
+    };
+    println!(
+        "  bellwether-sim replay {} --profile {}{without}",
+        report.seed,
+        profile.name()
+    );
+}

@@ -1,0 +1,118 @@
+//! The disk of one coordinator: what is synced survives, what is not may or may not.
+//!
+//! The daemon replaces its file as a whole and guards it by a checksum, so a write that is torn leaves the file that
+//! was there before.
+
+use std::time::Duration;
+
+use bellwether_core::{PersistSeq, Registry};
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is on disk.
+    Synced,
+    /// It failed; what was on disk before is intact.
+    Full,
+    /// The sync failed: nobody knows what is on disk, and the process must stop.
+    SyncFailed,
+}
+
+/// What is kept over a restart.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    synced: Registry,
+    /// Written and on its way to the platters.
+    pending: Option<(PersistSeq, Registry)>,
+    full: u32,
+    next_sync_fails: bool,
+    stall: Duration,
+}
+
+impl Disk {
+    /// A disk on which this is kept.
+    #[must_use]
+    pub(crate) const fn new(registry: Registry) -> Self {
+        Self {
+            synced: registry,
+            pending: None,
+            full: 0,
+            next_sync_fails: false,
+            stall: Duration::ZERO,
+        }
+    }
+
+    /// What is on disk for sure.
+    #[must_use]
+    pub(crate) const fn synced(&self) -> &Registry {
+        &self.synced
+    }
+
+    /// Begins a write.
+    pub(crate) fn begin(&mut self, seq: PersistSeq, registry: Registry) {
+        self.pending = Some((seq, registry));
+    }
+
+    /// How much longer than usual a write takes now.
+    #[must_use]
+    pub(crate) const fn stall(&self) -> Duration {
+        self.stall
+    }
+
+    /// Writes take this much longer from now on.
+    pub(crate) const fn set_stall(&mut self, stall: Duration) {
+        self.stall = stall;
+    }
+
+    /// The disk is full until as many [`has_room`](Self::has_room) have come.
+    pub(crate) const fn fills_up(&mut self) {
+        self.full += 1;
+    }
+
+    /// Ends one [`fills_up`](Self::fills_up).
+    pub(crate) const fn has_room(&mut self) {
+        self.full = self.full.saturating_sub(1);
+    }
+
+    /// The next sync fails.
+    pub(crate) const fn break_next_sync(&mut self) {
+        self.next_sync_fails = true;
+    }
+
+    /// The write with this number comes to its end.
+    pub(crate) fn end(&mut self, seq: PersistSeq) -> Option<Written> {
+        let (_, registry) = self.pending.take_if(|(pending, _)| *pending == seq)?;
+        if std::mem::take(&mut self.next_sync_fails) {
+            self.pending = Some((seq, registry));
+            return Some(Written::SyncFailed);
+        }
+        if self.full > 0 {
+            return Some(Written::Full);
+        }
+        self.synced = registry;
+        Some(Written::Synced)
+    }
+
+    /// The process dies. A write under way is on disk afterwards if `lands`, and as if it had never been if not: cut
+    /// off, torn, or never begun. Whether one was under way is told.
+    pub(crate) fn crash(&mut self, lands: bool) -> bool {
+        let pending = self.pending.take();
+        let was = pending.is_some();
+        if let Some((_, registry)) = pending.filter(|_| lands && self.full == 0) {
+            self.synced = registry;
+        }
+        was
+    }
+
+    /// What a new start reads: the durable text holds neither failovers under way nor receipts nor names of candidates.
+    #[must_use]
+    pub(crate) fn load(&self) -> Registry {
+        let mut registry = self.synced.clone();
+        for record in registry.groups.values_mut() {
+            record.failover = None;
+            record.history.clear();
+            record.vote.candidate = None;
+        }
+        registry
+    }
+}

@@ -1,0 +1,202 @@
+//! What can go wrong, and when. A plan is a list of these, drawn from the seed before the run begins, so that a
+//! failing run can be made shorter by leaving some out.
+
+use std::fmt;
+use std::time::Duration;
+
+use bellwether_core::EventKind;
+
+use crate::time::Time;
+
+/// A server, by what it is when the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerPick {
+    /// The primary of a group, as most coordinators see it.
+    Primary(usize),
+    /// A replica of a group, counted round.
+    Replica(usize, usize),
+    /// The replica that is being promoted, or any if none is.
+    Candidate(usize),
+    /// The server with this number, whatever it is.
+    Nth(usize),
+}
+
+/// A coordinator, by what it is when the fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoordinatorPick {
+    /// The one that leads or seeks to lead a failover of a group; any if there is none.
+    Leader(usize),
+    /// The one with this number, counted round.
+    Nth(usize),
+}
+
+/// A machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachinePick {
+    /// That of a server.
+    Of(ServerPick),
+    /// That of a coordinator.
+    With(CoordinatorPick),
+}
+
+/// What is left of a server's data when it starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// All of it: it was saved when it stopped.
+    Kept,
+    /// What was saved some time before.
+    Stale,
+}
+
+/// An operator's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `SENTINEL FAILOVER`
+    Failover,
+    /// `SENTINEL FAILOVER … COORDINATED`
+    Coordinated,
+    /// `SENTINEL RESET`
+    Reset,
+}
+
+/// One thing that goes wrong, or that an operator does. Those with a duration end by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A server's process dies and is started again later.
+    CrashServer(ServerPick, Data, Duration),
+    /// A server hangs: it takes what comes and answers nothing.
+    PauseServer(ServerPick, Duration),
+    /// A script keeps a server busy.
+    BusyServer(ServerPick, Duration),
+    /// A server cannot write its configuration file.
+    ReadOnlyConfig(ServerPick, Duration),
+    /// A server refuses to be reconfigured.
+    RefusesOrders(ServerPick, Duration),
+    /// A server must not be promoted.
+    NoPriority(ServerPick, Duration),
+    /// A server is found at another address from now on, and nothing at the old one.
+    MoveServer(ServerPick),
+    /// A coordinator's process dies and is started again later.
+    CrashCoordinator(CoordinatorPick, Duration),
+    /// A coordinator does not run for a while.
+    PauseCoordinator(CoordinatorPick, Duration),
+    /// A coordinator's clock leaps ahead.
+    LeapClock(CoordinatorPick, Duration),
+    /// A coordinator's disk is full for a while.
+    FullDisk(CoordinatorPick, Duration),
+    /// Each write of a coordinator takes this much longer, for ten times as long.
+    SlowDisk(CoordinatorPick, Duration),
+    /// The next sync of a coordinator fails; it stops, and is started again after this.
+    BrokenSync(CoordinatorPick, Duration),
+    /// A machine loses power, with all that runs there, and comes back later.
+    CrashMachine(MachinePick, Duration),
+    /// A machine is cut off from all others.
+    Isolate(MachinePick, Duration),
+    /// What one machine sends does not reach the other; the other way works.
+    CutOneWay(MachinePick, MachinePick, Duration),
+    /// Two machines do not reach each other.
+    CutPair(MachinePick, MachinePick, Duration),
+    /// The network is slow by this for ten times as long.
+    SlowNetwork(Duration),
+    /// So many of a thousand segments are lost, for a while.
+    Loss(u32, Duration),
+    /// All connections of a machine are reset.
+    ResetConnections(MachinePick),
+    /// An operator orders something of a coordinator, for a group.
+    Operator(Order, CoordinatorPick, usize),
+}
+
+impl Fault {
+    /// Every kind, by its word.
+    pub const KINDS: &'static [&'static str] = &[
+        "crash-server",
+        "pause-server",
+        "busy-server",
+        "read-only-config",
+        "refuses-orders",
+        "no-priority",
+        "move-server",
+        "crash-coordinator",
+        "pause-coordinator",
+        "leap-clock",
+        "full-disk",
+        "slow-disk",
+        "broken-sync",
+        "crash-machine",
+        "isolate",
+        "cut-one-way",
+        "cut-pair",
+        "slow-network",
+        "loss",
+        "reset-connections",
+        "order-failover",
+        "order-coordinated",
+        "order-reset",
+    ];
+
+    /// The word for its kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::CrashServer(..) => "crash-server",
+            Self::PauseServer(..) => "pause-server",
+            Self::BusyServer(..) => "busy-server",
+            Self::ReadOnlyConfig(..) => "read-only-config",
+            Self::RefusesOrders(..) => "refuses-orders",
+            Self::NoPriority(..) => "no-priority",
+            Self::MoveServer(..) => "move-server",
+            Self::CrashCoordinator(..) => "crash-coordinator",
+            Self::PauseCoordinator(..) => "pause-coordinator",
+            Self::LeapClock(..) => "leap-clock",
+            Self::FullDisk(..) => "full-disk",
+            Self::SlowDisk(..) => "slow-disk",
+            Self::BrokenSync(..) => "broken-sync",
+            Self::CrashMachine(..) => "crash-machine",
+            Self::Isolate(..) => "isolate",
+            Self::CutOneWay(..) => "cut-one-way",
+            Self::CutPair(..) => "cut-pair",
+            Self::SlowNetwork(..) => "slow-network",
+            Self::Loss(..) => "loss",
+            Self::ResetConnections(..) => "reset-connections",
+            Self::Operator(Order::Failover, ..) => "order-failover",
+            Self::Operator(Order::Coordinated, ..) => "order-coordinated",
+            Self::Operator(Order::Reset, ..) => "order-reset",
+        }
+    }
+}
+
+/// When a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At a time.
+    At(Time),
+    /// The first time, from a time on, that a coordinator tells of an event of this kind, and this much later: so that
+    /// faults meet the short states of a failover, which chance would miss.
+    After(Time, EventKind, Duration),
+}
+
+/// One entry of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When.
+    pub when: When,
+    /// What.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.when {
+            When::At(time) => write!(f, "at {time}: {:?}", self.fault),
+            When::After(time, kind, delay) => {
+                write!(
+                    f,
+                    "{} us after {} from {time}: {:?}",
+                    delay.as_micros(),
+                    kind.name(),
+                    self.fault
+                )
+            }
+        }
+    }
+}

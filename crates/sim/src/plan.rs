@@ -1,0 +1,333 @@
+//! What a seed stands for: how large the world is, how it is set up, and what goes wrong in it when.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bellwether_core::EventKind;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, When};
+use crate::network::Quality;
+use crate::redis::ServerSpec;
+use crate::time::Time;
+
+/// For how long nothing goes wrong at first, so that all find each other.
+const WARM_UP_MS: u64 = 4_000;
+/// Events at which faults strike: those that begin and end the short states of a failover.
+const TRIGGERS: &[EventKind] = &[
+    EventKind::SubjectivelyDown,
+    EventKind::ObjectivelyDown,
+    EventKind::TryFailover,
+    EventKind::VoteForLeader,
+    EventKind::ElectedLeader,
+    EventKind::SelectedReplica,
+    EventKind::StateSendPromotion,
+    EventKind::StateWaitPromotion,
+    EventKind::Promoted,
+    EventKind::StateReconfigure,
+    EventKind::ReconfigureSent,
+    EventKind::SwitchPrimary,
+    EventKind::ConfigUpdateFrom,
+    EventKind::FailoverEnd,
+    EventKind::ConvertToReplica,
+];
+
+/// A kind of world: which faults are in it. Each tests its own list of promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// Everything, a different part of it for each seed.
+    Swarm,
+    /// Processes and machines die and come back.
+    Crash,
+    /// The network is cut, slow and lossy.
+    Network,
+    /// Disks fill up, stall and break, and processes die meanwhile.
+    Disk,
+    /// Processes pause, clocks leap.
+    Pause,
+    /// Operators switch primaries by plan, while coordinators and connections fail but no server does: no acknowledged
+    /// write may be lost.
+    Planned,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Swarm,
+        Self::Crash,
+        Self::Network,
+        Self::Disk,
+        Self::Pause,
+        Self::Planned,
+    ];
+
+    /// Its word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Swarm => "swarm",
+            Self::Crash => "crash",
+            Self::Network => "network",
+            Self::Disk => "disk",
+            Self::Pause => "pause",
+            Self::Planned => "planned",
+        }
+    }
+
+    /// The one of this word.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|profile| profile.name() == name)
+    }
+
+    /// The kinds of faults that it has.
+    #[must_use]
+    pub fn kinds(self) -> Vec<&'static str> {
+        let some: &[&str] = match self {
+            Self::Swarm => return Fault::KINDS.to_vec(),
+            Self::Crash => &[
+                "crash-server",
+                "crash-coordinator",
+                "crash-machine",
+                "reset-connections",
+            ],
+            Self::Network => &[
+                "crash-server",
+                "isolate",
+                "cut-one-way",
+                "cut-pair",
+                "slow-network",
+                "loss",
+                "reset-connections",
+            ],
+            Self::Disk => &[
+                "crash-server",
+                "pause-server",
+                "crash-coordinator",
+                "full-disk",
+                "slow-disk",
+                "broken-sync",
+                "read-only-config",
+                "order-failover",
+            ],
+            Self::Pause => &[
+                "crash-server",
+                "pause-server",
+                "pause-coordinator",
+                "leap-clock",
+                "busy-server",
+            ],
+            Self::Planned => &[
+                "order-coordinated",
+                "crash-coordinator",
+                "reset-connections",
+                "slow-disk",
+            ],
+        };
+        some.to_vec()
+    }
+}
+
+/// How a world is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Everything that is left to chance follows from it.
+    pub seed: u64,
+    /// How many coordinators.
+    pub coordinators: usize,
+    /// How many groups they watch.
+    pub groups: usize,
+    /// How many servers each group has, the primary included.
+    pub servers: usize,
+    /// Coordinators run on the machines of the servers.
+    pub colocated: bool,
+    /// The coordinators know each other and all replicas from the start.
+    pub introduced: bool,
+    /// How many of them must see a primary down.
+    pub quorum: u32,
+    /// `down-after-milliseconds`
+    pub down_after: Duration,
+    /// `failover-timeout`
+    pub failover_timeout: Duration,
+    /// `parallel-syncs`
+    pub parallel_syncs: u32,
+    /// Which server of each group must never be promoted.
+    pub no_priority: Option<usize>,
+    /// How many clients write.
+    pub writers: usize,
+    /// How long each waits between two writes.
+    pub write_every: Duration,
+    /// How servers are, but for address, role and priority.
+    pub server: ServerSpec,
+    /// How the network carries when nothing is wrong with it.
+    pub quality: Quality,
+    /// Until when things go wrong.
+    pub faults_end: Time,
+    /// By when, counted from that, all must be well.
+    pub bound: Duration,
+    /// Whether no acknowledged write may be lost.
+    pub loses_nothing: bool,
+}
+
+impl Setup {
+    /// What a seed stands for in a profile, with the plan of what goes wrong.
+    #[must_use]
+    pub fn of(seed: u64, profile: Profile) -> (Self, Vec<Planned>) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (profile as u64) << 56);
+        let coordinators = [3, 3, 3, 4, 5][rng.random_range(0..5)];
+        let groups = [1, 1, 1, 1, 2][rng.random_range(0..5)];
+        let servers = rng.random_range(2..=4);
+        let length_ms = rng.random_range(8_000..30_000);
+        let down_after = Duration::from_millis([500, 1_000, 1_000, 2_000][rng.random_range(0..4)]);
+        let failover_timeout = Duration::from_millis([5_000, 10_000][rng.random_range(0..2)]);
+        let majority = u32::try_from(coordinators / 2 + 1).unwrap_or(u32::MAX);
+        let setup = Self {
+            seed,
+            coordinators,
+            groups,
+            servers,
+            colocated: rng.random_range(0..2) == 0,
+            introduced: rng.random_range(0..4) > 0,
+            quorum: if rng.random_range(0..4) == 0 { 2 } else { majority },
+            down_after,
+            failover_timeout,
+            parallel_syncs: rng.random_range(1..=2),
+            no_priority: (servers > 2 && rng.random_range(0..4) == 0).then_some(servers - 1),
+            writers: rng.random_range(0..=2),
+            write_every: Duration::from_millis(rng.random_range(20..100)),
+            server: server_spec(&mut rng),
+            quality: Quality {
+                latency: Duration::from_micros(rng.random_range(50..2_000)),
+                jitter: Duration::from_micros(rng.random_range(10..3_000)),
+                loss_permille: 0,
+            },
+            faults_end: Time::from_millis(WARM_UP_MS + length_ms),
+            bound: failover_timeout * 4 + Duration::from_secs(40),
+            loses_nothing: profile == Profile::Planned,
+        };
+        let plan = draw_plan(&setup, profile, &mut rng);
+        (setup, plan)
+    }
+}
+
+fn server_spec(rng: &mut Xoshiro256PlusPlus) -> ServerSpec {
+    ServerSpec {
+        addr: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        run_seed: 0,
+        follows: None,
+        priority: 100,
+        announced: true,
+        repl_timeout: Duration::from_secs(10),
+        ping_period: Duration::from_secs(1),
+        backlog: rng.random_range(50..2_000),
+        full_sync_time: Duration::from_millis(rng.random_range(20..1_500)),
+        has_failover: rng.random_range(0..8) > 0,
+        min_replicas_to_write: 0,
+        min_replicas_max_lag: Duration::from_secs(10),
+        serves_stale: rng.random_range(0..4) > 0,
+        config_writable: true,
+    }
+}
+
+fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> Vec<Planned> {
+    let mut kinds = profile.kinds();
+    if profile == Profile::Swarm {
+        // A part of the kinds for each seed: what all of them together would hide shows in some part.
+        let share = rng.random_range(1..=4);
+        kinds.retain(|_| rng.random_range(0..5) < share);
+        if !kinds.iter().any(|kind| {
+            matches!(
+                *kind,
+                "crash-server" | "pause-server" | "crash-machine" | "isolate"
+            )
+        }) {
+            kinds.push("crash-server");
+        }
+    }
+    let count = rng.random_range(2..=10);
+    let mut plan = Vec::with_capacity(count);
+    for n in 0..count {
+        // The first is one that makes a failover likely: the others meet it.
+        let kind = if n == 0 {
+            if profile == Profile::Planned {
+                "order-coordinated"
+            } else {
+                "crash-server"
+            }
+        } else {
+            kinds[rng.random_range(0..kinds.len())]
+        };
+        let from = Time::from_millis(rng.random_range(WARM_UP_MS..setup.faults_end.millis() - 2_000));
+        let when = if n > 0 && rng.random_range(0..2) == 0 {
+            let kind = TRIGGERS[rng.random_range(0..TRIGGERS.len())];
+            let delay = Duration::from_micros(rng.random_range(0..20_000));
+            When::After(Time::from_millis(from.millis() / 2), kind, delay)
+        } else {
+            When::At(from)
+        };
+        let fault = draw_fault(kind, n == 0, setup, rng);
+        plan.push(Planned { when, fault });
+    }
+    plan
+}
+
+fn draw_fault(kind: &str, primary: bool, setup: &Setup, rng: &mut Xoshiro256PlusPlus) -> Fault {
+    let group = rng.random_range(0..setup.groups);
+    let server = match rng.random_range(0..4) {
+        _ if primary => ServerPick::Primary(group),
+        0 | 1 => ServerPick::Primary(group),
+        2 => ServerPick::Candidate(group),
+        _ => ServerPick::Replica(group, rng.random_range(0..setup.servers)),
+    };
+    let replica = ServerPick::Replica(group, rng.random_range(0..setup.servers));
+    let coordinator = if rng.random_range(0..2) == 0 {
+        CoordinatorPick::Leader(group)
+    } else {
+        CoordinatorPick::Nth(rng.random_range(0..setup.coordinators))
+    };
+    let other = CoordinatorPick::Nth(rng.random_range(0..setup.coordinators));
+    let machine = if rng.random_range(0..2) == 0 {
+        MachinePick::Of(server)
+    } else {
+        MachinePick::With(coordinator)
+    };
+    // Short and long in equal measure: what lasts a tenth of a second meets other code than what lasts ten.
+    let base = [50, 500, 2_000, 8_000][rng.random_range(0..4)];
+    let lasts = Duration::from_millis(rng.random_range(base / 2..base * 2));
+    match kind {
+        "crash-server" => {
+            let data = if rng.random_range(0..3) == 0 {
+                Data::Stale
+            } else {
+                Data::Kept
+            };
+            Fault::CrashServer(server, data, lasts)
+        }
+        "pause-server" => Fault::PauseServer(server, lasts),
+        "busy-server" => Fault::BusyServer(server, lasts),
+        "read-only-config" => Fault::ReadOnlyConfig(server, lasts),
+        "refuses-orders" => Fault::RefusesOrders(server, lasts),
+        "no-priority" => Fault::NoPriority(replica, lasts),
+        "move-server" => Fault::MoveServer(replica),
+        "crash-coordinator" => Fault::CrashCoordinator(coordinator, lasts),
+        "pause-coordinator" => Fault::PauseCoordinator(coordinator, lasts),
+        "leap-clock" => Fault::LeapClock(coordinator, lasts),
+        "full-disk" => Fault::FullDisk(coordinator, lasts),
+        "slow-disk" => Fault::SlowDisk(coordinator, Duration::from_millis(rng.random_range(5..800))),
+        "broken-sync" => Fault::BrokenSync(coordinator, lasts),
+        "crash-machine" => Fault::CrashMachine(machine, lasts),
+        "isolate" => Fault::Isolate(machine, lasts),
+        "cut-one-way" => match rng.random_range(0..2) {
+            0 => Fault::CutOneWay(machine, MachinePick::With(other), lasts),
+            _ => Fault::CutOneWay(MachinePick::With(other), machine, lasts),
+        },
+        "cut-pair" => Fault::CutPair(machine, MachinePick::With(other), lasts),
+        "slow-network" => Fault::SlowNetwork(Duration::from_millis(rng.random_range(2..150))),
+        "loss" => Fault::Loss(rng.random_range(5..200), lasts),
+        "reset-connections" => Fault::ResetConnections(machine),
+        "order-failover" => Fault::Operator(Order::Failover, coordinator, group),
+        "order-coordinated" => Fault::Operator(Order::Coordinated, coordinator, group),
+        _ => Fault::Operator(Order::Reset, coordinator, group),
+    }
+}

@@ -1,0 +1,112 @@
+//! One run from its seed to its end: faults, then rest.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::check::{Invariant, Violation};
+use crate::coverage::Coverage;
+use crate::fault::Planned;
+use crate::plan::{Profile, Setup};
+use crate::time::Time;
+use crate::world::World;
+
+/// For how long all must have been well before a run counts as at rest: what is only well by chance shows itself.
+const REST: Duration = Duration::from_millis(2_500);
+/// How often it is looked whether all is well.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How a run has ended.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The promise that was broken.
+    pub violation: Option<Violation>,
+    /// What was met.
+    pub coverage: Coverage,
+    /// Equal for runs that did the same.
+    pub hash: u64,
+    /// How much time went by in the world.
+    pub simulated: Duration,
+    /// How long it took, after the last fault, until all was well.
+    pub settled_after: Option<Duration>,
+    /// What happened, line by line, if it was asked for.
+    pub lines: Vec<String>,
+}
+
+/// Plays a seed.
+#[must_use]
+pub fn run(seed: u64, profile: Profile, keeps_lines: bool) -> Report {
+    let (setup, plan) = Setup::of(seed, profile);
+    run_plan(&setup, plan, keeps_lines, None)
+}
+
+/// Plays a plan in a world, at most until a time.
+#[must_use]
+pub fn run_plan(setup: &Setup, plan: Vec<Planned>, keeps_lines: bool, until: Option<Time>) -> Report {
+    let mut world = World::new(setup, plan, keeps_lines);
+    let mut settled_after = None;
+    // A panic in the core is a broken promise like any other. What is looked at afterwards is only read.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        settled_after = play(&mut world, setup, until);
+    }));
+    if let Err(panic) = outcome {
+        let what = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let now = world.now();
+        let what = what.unwrap_or_else(|| "it panicked".to_owned());
+        world.checks.broken(now, Invariant::NeverCrashes, what);
+    }
+    Report {
+        seed: setup.seed,
+        violation: world.violation().cloned(),
+        coverage: world.coverage().clone(),
+        hash: world.trace().hash(),
+        simulated: world.now().since(Time::ZERO),
+        settled_after,
+        lines: world.trace().take_lines(),
+    }
+}
+
+fn play(world: &mut World, setup: &Setup, until: Option<Time>) -> Option<Duration> {
+    let end = until.unwrap_or(Time::from_micros(u64::MAX));
+    if !advance(world, setup.faults_end.min(end)) || end <= setup.faults_end {
+        return None;
+    }
+    world.heal();
+    let deadline = setup.faults_end + setup.bound;
+    let mut well_since = None;
+    let mut look_at = setup.faults_end;
+    loop {
+        look_at = look_at + LOOK_EVERY;
+        if look_at > end || !advance(world, look_at) {
+            return None;
+        }
+        match world.unrest() {
+            None => {
+                let since = *well_since.get_or_insert(look_at);
+                if look_at.since(since) >= REST {
+                    world.count_lost_writes(setup.loses_nothing);
+                    return Some(since.since(setup.faults_end));
+                }
+            }
+            Some(what) if look_at >= deadline => {
+                world.never_rests(what);
+                return None;
+            }
+            Some(_) => well_since = None,
+        }
+    }
+}
+
+/// Lets everything happen up to a time. `false` if a promise was broken.
+fn advance(world: &mut World, until: Time) -> bool {
+    while world.next().is_some_and(|next| next <= until) {
+        if !world.step() {
+            return false;
+        }
+    }
+    world.violation().is_none()
+}

@@ -1,0 +1,168 @@
+//! A client that writes, as a careful application does: it asks a coordinator where the primary is, checks the role
+//! of what it finds there, writes, and starts over when anything is odd. It remembers what was acknowledged.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{COORDINATOR_PORT, World};
+use crate::message::{ConnId, Message, WriteId};
+use crate::network::{Actor, End, Machine, Packet};
+use crate::time::Time;
+
+/// How long it waits for any answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long it waits before it starts over.
+const PAUSE_MILLIS: std::ops::Range<u64> = 20..80;
+
+/// What it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The time to start over.
+    Idle,
+    /// A coordinator's answer.
+    Asking(ConnId),
+    /// The server's role.
+    Checking(ConnId),
+    /// The time for the next write.
+    Ready(ConnId),
+    /// The acknowledgement of a write.
+    Writing(ConnId, WriteId),
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) machine: Machine,
+    pub(crate) group: usize,
+    every: Duration,
+    step: Step,
+    pub(crate) wake_at: Time,
+    /// When a write of it was last acknowledged.
+    pub(crate) written_at: Option<Time>,
+    /// The longest time between two acknowledged writes.
+    pub(crate) longest_gap: Duration,
+    /// What was acknowledged, in order.
+    pub(crate) acknowledged: Vec<(WriteId, Time)>,
+}
+
+impl Writer {
+    pub(crate) const fn new(machine: Machine, group: usize, every: Duration) -> Self {
+        Self {
+            machine,
+            group,
+            every,
+            step: Step::Idle,
+            wake_at: Time::ZERO,
+            written_at: None,
+            longest_gap: Duration::ZERO,
+            acknowledged: Vec::new(),
+        }
+    }
+
+    const fn conn(&self) -> Option<ConnId> {
+        match self.step {
+            Step::Idle => None,
+            Step::Asking(conn) | Step::Checking(conn) | Step::Ready(conn) | Step::Writing(conn, _) => {
+                Some(conn)
+            }
+        }
+    }
+}
+
+impl World {
+    /// Its patience has ended, or the time for the next write has come.
+    pub(crate) fn wake_writer(&mut self, c: usize) {
+        match self.writers[c].step {
+            Step::Idle => self.ask_coordinator(c),
+            Step::Ready(conn) => {
+                self.writes += 1;
+                let write = WriteId(self.writes);
+                self.send(conn, End::Acceptor, Packet::Data(Message::Write(write)));
+                self.wait(c, Step::Writing(conn, write), PATIENCE);
+            }
+            Step::Asking(_) | Step::Checking(_) | Step::Writing(..) => self.start_over(c),
+        }
+    }
+
+    fn wait(&mut self, c: usize, step: Step, how_long: Duration) {
+        let now = self.now;
+        let writer = &mut self.writers[c];
+        writer.step = step;
+        writer.wake_at = now + how_long;
+    }
+
+    fn ask_coordinator(&mut self, c: usize) {
+        let n = self.rng.random_range(0..self.nodes.len());
+        let to = std::net::SocketAddr::new(self.nodes[n].machine.ip(), COORDINATOR_PORT);
+        let conn = self.dial(c, to);
+        self.wait(c, Step::Asking(conn), PATIENCE);
+    }
+
+    fn dial(&mut self, c: usize, to: std::net::SocketAddr) -> ConnId {
+        let conn = self
+            .network
+            .begin(Actor::Client(c), 0, self.writers[c].machine, to);
+        self.send(conn, End::Acceptor, Packet::Open);
+        conn
+    }
+
+    fn start_over(&mut self, c: usize) {
+        if let Some(conn) = self.writers[c].conn() {
+            self.hang_up(conn, End::Dialer);
+        }
+        let pause = Duration::from_millis(self.rng.random_range(PAUSE_MILLIS));
+        self.wait(c, Step::Idle, pause);
+    }
+
+    /// Something has come for a client.
+    pub(crate) fn writer_received(&mut self, c: usize, conn: ConnId, packet: Packet) {
+        let step = self.writers[c].step;
+        if self.writers[c].conn() != Some(conn) {
+            self.hang_up(conn, End::Dialer);
+            return;
+        }
+        match (packet, step) {
+            (Packet::Opened, Step::Asking(_)) => {
+                let group = self.groups[self.writers[c].group].clone();
+                self.send(conn, End::Acceptor, Packet::Data(Message::AskPrimary(group)));
+            }
+            (Packet::Opened, Step::Checking(_)) => {
+                self.send(conn, End::Acceptor, Packet::Data(Message::AskRole));
+            }
+            (Packet::Data(Message::PrimaryIs(Some((host, port)))), Step::Asking(_)) => {
+                self.hang_up(conn, End::Dialer);
+                match host.parse() {
+                    Ok(ip) => {
+                        let conn = self.dial(c, std::net::SocketAddr::new(ip, port));
+                        self.wait(c, Step::Checking(conn), PATIENCE);
+                    }
+                    Err(_) => self.start_over(c),
+                }
+            }
+            (Packet::Data(Message::Role { primary: true }), Step::Checking(_)) => {
+                self.wait(c, Step::Ready(conn), Duration::ZERO);
+            }
+            (Packet::Data(Message::Written(write)), Step::Writing(_, meant)) if write == meant => {
+                self.acknowledged(c, write);
+                let every = self.writers[c].every;
+                self.wait(c, Step::Ready(conn), every);
+            }
+            (Packet::Closed, _) => {
+                self.network.close(conn, End::Dialer);
+                self.start_over(c);
+            }
+            _ => self.start_over(c),
+        }
+    }
+
+    fn acknowledged(&mut self, c: usize, write: WriteId) {
+        let now = self.now;
+        let writer = &mut self.writers[c];
+        if let Some(before) = writer.written_at {
+            writer.longest_gap = writer.longest_gap.max(now.since(before));
+        }
+        writer.written_at = Some(now);
+        writer.acknowledged.push((write, now));
+    }
+}

@@ -1,0 +1,438 @@
+//! A coordinator with all that it stands on: its process, clock, disk and connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::{
+    Addr, AddressBook, Answer, ClientToken, Command, Coordinator, Effect, Epoch, EventKind, GroupName, Input,
+    LinkId, LinkKind, PersistSeq, Pong, Registry, Reply, Request, RequestId, SentinelId, Settings, Verdict,
+};
+use rand::RngExt;
+
+use super::{Due, State, World};
+use crate::clock::Clock;
+use crate::disk::{Disk, Written};
+use crate::message::{ConnId, Message};
+use crate::network::{Actor, End, Machine, Packet};
+use crate::time::Time;
+
+/// How far a clock may be off, in parts per million: a hundred times what a quartz does.
+const MAX_DRIFT_PPM: i64 = 5_000;
+/// How long a usual write takes, in microseconds.
+const WRITE_MICROS: std::ops::Range<u64> = 200..6_000;
+/// How long it may take until the loop comes to decide about what came in, in microseconds.
+const TURN_MICROS: std::ops::Range<u64> = 1..400;
+
+/// One coordinator.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) machine: Machine,
+    pub(crate) core: Coordinator,
+    pub(crate) disk: Disk,
+    pub(crate) clock: Clock,
+    pub(crate) state: State,
+    /// How often it was started. What was under way in an earlier life reaches nobody.
+    pub(crate) life: u32,
+    /// What clients are told.
+    pub(crate) book: Arc<AddressBook>,
+    pub(crate) wake_at: Option<Time>,
+    turn_at: Option<Time>,
+    links: BTreeMap<LinkId, ConnId>,
+    conns: BTreeMap<ConnId, LinkId>,
+    /// Who waits for an answer, and about which group.
+    asked: BTreeMap<ClientToken, (ConnId, RequestId, Option<GroupName>)>,
+    last_token: u64,
+}
+
+impl Node {
+    pub(crate) fn new(machine: Machine, registry: Registry, now: Time, seed: u64, drift_ppm: i64) -> Self {
+        let clock = Clock::new(now, drift_ppm);
+        let core = Coordinator::new(settings(seed), registry.clone(), clock.read(now));
+        Self {
+            machine,
+            core,
+            disk: Disk::new(registry),
+            clock,
+            state: State::Running,
+            life: 0,
+            book: Arc::default(),
+            wake_at: Some(now),
+            turn_at: Some(now),
+            links: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            last_token: 0,
+        }
+    }
+
+    fn plan_wake(&mut self) {
+        let deadline = self.core.poll_deadline().map(|at| self.clock.when(at));
+        self.wake_at = [deadline, self.turn_at].into_iter().flatten().min();
+    }
+}
+
+fn settings(seed: u64) -> Settings {
+    Settings {
+        listen_port: super::COORDINATOR_PORT,
+        own_password: None,
+        deny_scripts_reconfig: true,
+        forget_sentinels_after: None,
+        forget_replicas_after: None,
+        seed,
+    }
+}
+
+impl World {
+    /// A coordinator's process is started, from what its disk holds.
+    pub(crate) fn start_coordinator(&mut self, n: usize) {
+        let now = self.now;
+        let seed = self.rng.random_range(0..u64::MAX);
+        let drift_ppm = self.rng.random_range(-MAX_DRIFT_PPM..=MAX_DRIFT_PPM);
+        let node = &mut self.nodes[n];
+        node.clock = Clock::new(now, drift_ppm);
+        let registry = node.disk.load();
+        node.core = Coordinator::new(settings(seed), registry, node.clock.read(now));
+        node.state = State::Running;
+        node.life += 1;
+        node.book = Arc::default();
+        node.turn_at = Some(now);
+        node.wake_at = Some(now);
+        self.checks.started(now, n, self.nodes[n].core.registry());
+        self.trace
+            .line(now, || format!("{} starts", Actor::Coordinator(n)));
+    }
+
+    /// Its process is gone; whether the machine goes on and tells the others is for the caller.
+    pub(crate) fn stop_coordinator(&mut self, n: usize) {
+        let lands = self.rng.random_range(0..2) == 0;
+        let node = &mut self.nodes[n];
+        node.state = State::Dead;
+        let interrupted = node.disk.crash(lands);
+        node.links.clear();
+        node.conns.clear();
+        node.asked.clear();
+        node.turn_at = None;
+        node.wake_at = None;
+        if interrupted {
+            self.coverage.count(if lands {
+                "crash-after-write"
+            } else {
+                "crash-before-write"
+            });
+        }
+        for record in self.nodes[n].core.registry().groups.values() {
+            if let Some(failover) = &record.failover {
+                let stage = if record.primary != failover.old_primary {
+                    "leader-lost-reconfiguring"
+                } else if failover.candidate.is_some() {
+                    "leader-lost-promoting"
+                } else {
+                    "leader-lost-electing-or-selecting"
+                };
+                self.coverage.count(stage);
+            }
+        }
+    }
+
+    /// Its deadline has come, or the end of the inputs at hand.
+    pub(crate) fn wake_coordinator(&mut self, n: usize) {
+        let now = self.now;
+        let node = &mut self.nodes[n];
+        node.turn_at = None;
+        node.core.handle(node.clock.read(now), Input::Turn);
+        self.drain(n);
+    }
+
+    /// Hands one input over; the decision follows soon.
+    pub(crate) fn give(&mut self, n: usize, input: Input) {
+        let now = self.now;
+        let wait = Duration::from_micros(self.turns.random_range(TURN_MICROS));
+        let node = &mut self.nodes[n];
+        node.core.handle(node.clock.read(now), input);
+        node.turn_at.get_or_insert(now + wait);
+        self.drain(n);
+    }
+
+    fn drain(&mut self, n: usize) {
+        while let Some(effect) = self.nodes[n].core.poll_effect() {
+            self.carry_out(n, effect);
+        }
+        let node = &mut self.nodes[n];
+        node.plan_wake();
+        self.checks.decided(self.now, n, node.core.registry());
+    }
+
+    fn carry_out(&mut self, n: usize, effect: Effect) {
+        let now = self.now;
+        self.checks.visible(now, n, self.nodes[n].disk.synced(), &effect);
+        match effect {
+            Effect::Connect { link, to, kind } => {
+                let node = &self.nodes[n];
+                let conn = self
+                    .network
+                    .begin(Actor::Coordinator(n), node.life, node.machine, to);
+                self.nodes[n].links.insert(link, conn);
+                self.nodes[n].conns.insert(conn, link);
+                self.send(conn, End::Acceptor, Packet::Open);
+                let instance = matches!(kind, LinkKind::Instance { .. });
+                self.greets.insert(conn, instance);
+                self.after(super::CONNECT_TIMEOUT, Due::ConnectTimeout(conn, false));
+            }
+            Effect::Disconnect { link } => {
+                let node = &mut self.nodes[n];
+                if let Some(conn) = node.links.remove(&link) {
+                    node.conns.remove(&conn);
+                    self.hang_up(conn, End::Dialer);
+                }
+            }
+            Effect::Send { link, batch } => {
+                if let Some(conn) = self.nodes[n].links.get(&link).copied() {
+                    self.check_orders(n, conn, &batch);
+                    self.send(conn, End::Acceptor, Packet::Data(Message::Commands(batch)));
+                }
+            }
+            Effect::Persist { seq } => {
+                let node = &mut self.nodes[n];
+                node.disk.begin(seq, node.core.registry().clone());
+                let usual = Duration::from_micros(self.rng.random_range(WRITE_MICROS));
+                let (life, wait) = (node.life, usual + node.disk.stall());
+                self.after(wait, Due::Written(n, life, seq));
+            }
+            Effect::Answer { token, answer } => self.answered(n, token, answer),
+            Effect::Addresses(book) => self.nodes[n].book = book,
+            Effect::Event(event) => {
+                self.trace.step(now, (n, event.kind, &event.payload));
+                self.trace.line(now, || match &event.reason {
+                    Some(reason) => format!("{} {event} ({reason})", Actor::Coordinator(n)),
+                    None => format!("{} {event}", Actor::Coordinator(n)),
+                });
+                self.coverage.event(event.kind);
+                if event.kind != EventKind::LinkReconnection {
+                    self.trigger(event.kind);
+                }
+            }
+            Effect::FailoverEnded { group, receipt } => {
+                self.coverage.failover(&receipt);
+                self.checks.ended(now, n, &group, &receipt);
+            }
+            Effect::Resolve { .. } | Effect::RunScript { .. } | Effect::LogLevel(_) | Effect::Exit { .. } => {
+            }
+        }
+    }
+
+    /// Looks at what a coordinator is about to order of a server.
+    fn check_orders(&mut self, n: usize, conn: ConnId, batch: &[(RequestId, Command)]) {
+        for (_, command) in batch {
+            let Command::Reconfigure { follow } = command else {
+                continue;
+            };
+            let Some(to) = self.network.target(conn) else {
+                continue;
+            };
+            self.trace.line(self.now, || match follow {
+                None => format!("{} orders {to} to be a primary", Actor::Coordinator(n)),
+                Some((host, port)) => {
+                    format!("{} orders {to} to follow {host}:{port}", Actor::Coordinator(n))
+                }
+            });
+            if follow.is_none() {
+                let target = self.servers.iter().position(|host| host.addr == to);
+                let registry = self.nodes[n].core.registry();
+                self.checks
+                    .promotes(self.now, n, registry, to, target.map(|s| &self.servers[s]));
+            }
+        }
+    }
+
+    /// The disk has ended a write.
+    pub(crate) fn written(&mut self, n: usize, life: u32, seq: PersistSeq) {
+        if self.nodes[n].life != life || self.nodes[n].state == State::Dead {
+            return;
+        }
+        let input = match self.nodes[n].disk.end(seq) {
+            None => return,
+            Some(Written::Synced) => {
+                self.checks.synced(self.now, n, self.nodes[n].disk.synced());
+                Input::Persisted { seq }
+            }
+            Some(Written::Full) => {
+                let reason = "no space left on device".to_owned();
+                Input::PersistFailed { seq, reason }
+            }
+            Some(Written::SyncFailed) => {
+                self.trace.line(self.now, || {
+                    format!("{} stops: a sync failed", Actor::Coordinator(n))
+                });
+                self.crash_coordinator(n, true);
+                return;
+            }
+        };
+        self.give(n, input);
+    }
+
+    /// A packet has come to a coordinator that runs.
+    pub(crate) fn coordinator_received(&mut self, n: usize, conn: ConnId, at: End, packet: Packet) {
+        let link = self.nodes[n].conns.get(&conn).copied();
+        match (packet, at) {
+            (Packet::Opened, End::Dialer) => {
+                self.greets.remove(&conn);
+                if let Some(link) = link {
+                    let local = self.nodes[n].machine.ip();
+                    self.give(n, Input::LinkUp { link, local });
+                }
+            }
+            (Packet::Refused | Packet::Closed, End::Dialer) => self.link_lost(n, conn, "connection reset"),
+            (Packet::Closed, End::Acceptor) => self.network.close(conn, End::Acceptor),
+            (Packet::Data(message), _) => self.coordinator_heard(n, conn, link, message),
+            _ => {}
+        }
+    }
+
+    /// A connection that a coordinator has made is gone.
+    pub(crate) fn link_lost(&mut self, n: usize, conn: ConnId, reason: &str) {
+        self.greets.remove(&conn);
+        self.network.close(conn, End::Dialer);
+        let node = &mut self.nodes[n];
+        if let Some(link) = node.conns.remove(&conn) {
+            node.links.remove(&link);
+            let reason = reason.to_owned();
+            self.give(n, Input::LinkDown { link, reason });
+        }
+    }
+
+    fn coordinator_heard(&mut self, n: usize, conn: ConnId, link: Option<LinkId>, message: Message) {
+        match message {
+            Message::Reply(request, reply) => {
+                if let Some(link) = link {
+                    self.give(n, Input::Reply { link, request, reply });
+                }
+            }
+            Message::Hello(message) => {
+                if let Some(link) = link {
+                    self.give(n, Input::Hello { link, message });
+                }
+            }
+            Message::Commands(batch) => {
+                for (request, command) in batch {
+                    self.asked(n, conn, request, command);
+                }
+            }
+            Message::AskPrimary(group) => {
+                let addr = self.nodes[n].book.get(&group).cloned();
+                self.send(conn, End::Dialer, Packet::Data(Message::PrimaryIs(addr)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Another coordinator asks.
+    fn asked(&mut self, n: usize, conn: ConnId, id: RequestId, command: Command) {
+        let mut group = None;
+        let request = match command {
+            Command::Ping => {
+                self.send(
+                    conn,
+                    End::Dialer,
+                    Packet::Data(Message::Reply(id, Reply::Ping(Pong::Pong))),
+                );
+                return;
+            }
+            Command::Hello { message } => Request::Hello { message },
+            Command::AskDown {
+                host,
+                port,
+                epoch,
+                candidate,
+            } => {
+                let groups = &self.nodes[n].core.registry().groups;
+                let is_meant = |addr: &Addr| addr.port == port && addr.host.to_string() == host;
+                let meant = groups.iter().find(|(_, record)| is_meant(&record.primary));
+                group = meant.map(|(name, _)| name.clone());
+                Request::IsPrimaryDown {
+                    host,
+                    port: port.to_string(),
+                    epoch: epoch.to_string(),
+                    candidate: candidate.map_or_else(|| "*".to_owned(), |id| id.to_string()),
+                }
+            }
+            _ => {
+                let words = "ERR unknown command".to_owned();
+                self.send(
+                    conn,
+                    End::Dialer,
+                    Packet::Data(Message::Reply(id, Reply::Refused(words))),
+                );
+                return;
+            }
+        };
+        let node = &mut self.nodes[n];
+        node.last_token += 1;
+        let token = ClientToken(node.last_token);
+        node.asked.insert(token, (conn, id, group));
+        self.give(n, Input::Request { token, request });
+    }
+
+    /// An operator orders something; the answer goes to the trace.
+    pub(crate) fn order(&mut self, n: usize, request: Request) {
+        let node = &mut self.nodes[n];
+        node.last_token += 1;
+        let token = ClientToken(node.last_token);
+        self.give(n, Input::Request { token, request });
+    }
+
+    fn answered(&mut self, n: usize, token: ClientToken, answer: Answer) {
+        let Some((conn, id, group)) = self.nodes[n].asked.remove(&token) else {
+            self.trace.line(self.now, || {
+                format!("{} answers the operator: {answer:?}", Actor::Coordinator(n))
+            });
+            return;
+        };
+        let reply = match answer {
+            Answer::Verdict {
+                down,
+                leader,
+                leader_epoch,
+            } => {
+                let verdict = Verdict {
+                    down,
+                    leader: SentinelId::new(&leader).ok().filter(|_| leader != "*"),
+                    leader_epoch: Epoch(leader_epoch),
+                };
+                self.checks
+                    .told(self.now, n, group.as_ref(), self.nodes[n].disk.synced(), &verdict);
+                Reply::Verdict(verdict)
+            }
+            Answer::Refused(refusal) => Reply::Refused(refusal.to_string()),
+            _ => Reply::Done,
+        };
+        self.send(conn, End::Dialer, Packet::Data(Message::Reply(id, reply)));
+    }
+
+    /// Where most coordinators that live see the primary of a group.
+    pub(crate) fn seen_primary(&self, group: usize) -> Option<Addr> {
+        let name = &self.groups[group];
+        let mut seen: BTreeMap<Addr, usize> = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| node.state != State::Dead) {
+            if let Some(record) = node.core.registry().groups.get(name) {
+                *seen.entry(record.primary.clone()).or_default() += 1;
+            }
+        }
+        seen.into_iter()
+            .max_by_key(|(_, count)| *count)
+            .map(|(addr, _)| addr)
+    }
+
+    /// Who leads or seeks to lead a failover of a group.
+    pub(crate) fn leader(&self, group: &GroupName) -> Option<usize> {
+        self.nodes.iter().position(|node| {
+            node.state != State::Dead
+                && node
+                    .core
+                    .registry()
+                    .groups
+                    .get(group)
+                    .is_some_and(|record| record.failover.is_some())
+        })
+    }
+}

@@ -1,0 +1,346 @@
+//! The world: everything that exists in one run, and the order in which things happen.
+//!
+//! One file for each who takes part, one for the ways between them, one for what goes wrong.
+
+mod client;
+mod coordinator;
+mod delivery;
+mod faults;
+mod portrait;
+mod server;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bellwether_core::{GroupName, GroupOptions, GroupRecord, PersistSeq, Registry, SentinelId};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::check::{Checks, Violation};
+use crate::coverage::Coverage;
+use crate::fault::Planned;
+use crate::message::ConnId;
+use crate::network::{Actor, Flight, Machine, Network, Quality};
+use crate::plan::Setup;
+use crate::redis::ServerSpec;
+use crate::time::Time;
+use crate::trace::Trace;
+
+pub(crate) use client::Writer;
+pub(crate) use coordinator::Node;
+pub(crate) use server::Host;
+
+/// Where every coordinator listens.
+pub(crate) const COORDINATOR_PORT: u16 = 26_379;
+/// Where the servers of the first group listen; each further group has the next port.
+pub(crate) const SERVER_PORT: u16 = 6_379;
+/// How long a coordinator waits for a connection to stand. As the daemon.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long it waits for the greetings, once something listens. As the daemon.
+pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether a process runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum State {
+    /// It does.
+    #[default]
+    Running,
+    /// It is stopped, and what comes in waits.
+    Paused(Vec<Waiting>),
+    /// There is none.
+    Dead,
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
+/// What a stopped process finds when it goes on.
+#[derive(Clone, Debug)]
+pub(crate) enum Waiting {
+    Flight(Flight),
+    Written(PersistSeq),
+    ConnectTimeout(ConnId, bool),
+}
+
+/// Something that happens at its time.
+#[derive(Clone, Debug)]
+pub(crate) enum Due {
+    /// A packet comes to its end.
+    Flight(Flight),
+    /// A write of a coordinator, in this life, ends.
+    Written(usize, u32, PersistSeq),
+    /// A connection has been waited for; `true` for its greetings too.
+    ConnectTimeout(ConnId, bool),
+    /// An entry of the plan strikes.
+    Strike(usize),
+    /// What an entry of the plan did ends.
+    Undo(usize),
+    /// A server's data are saved.
+    Save(usize),
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct World {
+    pub(crate) now: Time,
+    /// For what has no generator of its own.
+    pub(crate) rng: Xoshiro256PlusPlus,
+    /// For the delays of decisions.
+    pub(crate) turns: Xoshiro256PlusPlus,
+    pub(crate) network: Network,
+    agenda: BTreeMap<(Time, u64), Due>,
+    serial: u64,
+    pub(crate) groups: Vec<GroupName>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) servers: Vec<Host>,
+    pub(crate) writers: Vec<Writer>,
+    /// Connections of coordinators whose greetings are out, and whether they are to servers.
+    pub(crate) greets: BTreeMap<ConnId, bool>,
+    pub(crate) machines: u16,
+    /// Those without power.
+    unpowered: BTreeSet<Machine>,
+    /// How the network carries when nothing is wrong with it.
+    usual: Quality,
+    /// After how long a coordinator is started again that stopped by itself.
+    restart_after: Duration,
+    /// How many writes were sent.
+    writes: u32,
+    /// Nothing goes wrong any more.
+    healed: bool,
+    plan: Vec<Planned>,
+    /// What is needed to undo what an entry of the plan did, while it lasts.
+    active: BTreeMap<usize, faults::Undo>,
+    /// Entries that wait for an event.
+    armed: Vec<usize>,
+    pub(crate) checks: Checks,
+    pub(crate) coverage: Coverage,
+    pub(crate) trace: Trace,
+}
+
+impl World {
+    /// The world that a setup describes, before anything has happened.
+    #[must_use]
+    pub fn new(setup: &Setup, plan: Vec<Planned>, keeps_lines: bool) -> Self {
+        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(setup.seed);
+        // Each part has a generator of its own, so that leaving a fault out changes as little as possible.
+        let mut fork = || Xoshiro256PlusPlus::seed_from_u64(seeds.random_range(0..u64::MAX));
+        let network = Network::new(fork(), setup.quality);
+        let mut world = Self {
+            now: Time::ZERO,
+            rng: fork(),
+            turns: fork(),
+            network,
+            agenda: BTreeMap::new(),
+            serial: 0,
+            groups: (0..setup.groups).map(group_name).collect(),
+            nodes: Vec::new(),
+            servers: Vec::new(),
+            writers: Vec::new(),
+            greets: BTreeMap::new(),
+            machines: 0,
+            unpowered: BTreeSet::new(),
+            usual: setup.quality,
+            restart_after: Duration::from_secs(1),
+            writes: 0,
+            healed: false,
+            plan,
+            active: BTreeMap::new(),
+            armed: Vec::new(),
+            checks: Checks::new(setup),
+            coverage: Coverage::default(),
+            trace: Trace::new(keeps_lines),
+        };
+        world.build(setup);
+        world
+    }
+
+    fn build(&mut self, setup: &Setup) {
+        let apart = u16::from(!setup.colocated) * u16::try_from(setup.servers).unwrap_or(u16::MAX);
+        let coordinator_machine = |n: usize| Machine(apart + u16::try_from(n).unwrap_or(u16::MAX));
+        let addr = |group: usize, n: usize| {
+            let port = SERVER_PORT + u16::try_from(group).unwrap_or(u16::MAX);
+            SocketAddr::new(Machine(u16::try_from(n).unwrap_or(u16::MAX)).ip(), port)
+        };
+        let most = setup.servers.max(setup.coordinators);
+        self.machines = apart + u16::try_from(most).unwrap_or(u16::MAX);
+        for group in 0..setup.groups {
+            for n in 0..setup.servers {
+                let spec = ServerSpec {
+                    addr: addr(group, n),
+                    run_seed: self.rng.random_range(0..u64::MAX),
+                    follows: (n > 0).then(|| addr(group, 0)),
+                    priority: if setup.no_priority == Some(n) { 0 } else { 100 },
+                    ..setup.server.clone()
+                };
+                self.add_server(group, spec);
+            }
+        }
+        let ids: Vec<SentinelId> = (0..setup.coordinators).map(sentinel_id).collect();
+        for n in 0..setup.coordinators {
+            let mut registry = Registry::new(ids[n].clone());
+            for group in 0..setup.groups {
+                let mut options = GroupOptions::new(setup.quorum);
+                options.down_after = setup.down_after;
+                options.failover_timeout = setup.failover_timeout;
+                options.parallel_syncs = setup.parallel_syncs;
+                let mut record = GroupRecord::new(addr(group, 0).into(), options);
+                if setup.introduced {
+                    record.sentinels = (0..setup.coordinators)
+                        .filter(|m| *m != n)
+                        .map(|m| {
+                            (
+                                ids[m].clone(),
+                                SocketAddr::new(coordinator_machine(m).ip(), COORDINATOR_PORT).into(),
+                            )
+                        })
+                        .collect();
+                    record.replicas = (1..setup.servers).map(|m| addr(group, m).into()).collect();
+                }
+                registry.groups.insert(self.groups[group].clone(), record);
+            }
+            let (seed, drift) = (
+                self.rng.random_range(0..u64::MAX),
+                self.rng.random_range(-2_000..=2_000),
+            );
+            self.checks.started(self.now, n, &registry);
+            let node = Node::new(coordinator_machine(n), registry, self.now, seed, drift);
+            self.nodes.push(node);
+        }
+        for n in 0..setup.writers {
+            let machine = Machine(self.machines + u16::try_from(n).unwrap_or(0));
+            self.writers
+                .push(Writer::new(machine, n % setup.groups, setup.write_every));
+        }
+        self.machines += u16::try_from(setup.writers).unwrap_or(0);
+        for entry in 0..self.plan.len() {
+            self.schedule(entry);
+        }
+    }
+
+    /// The moment up to which everything has happened.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What must never happen and did.
+    #[must_use]
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.checks.violation()
+    }
+
+    /// What was met on the way.
+    #[must_use]
+    pub const fn coverage(&self) -> &Coverage {
+        &self.coverage
+    }
+
+    /// The record of the run.
+    pub const fn trace(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
+    /// Something is to happen after a while.
+    pub(crate) fn after(&mut self, wait: Duration, due: Due) {
+        self.at(self.now + wait, due);
+    }
+
+    pub(crate) fn at(&mut self, time: Time, due: Due) {
+        self.serial += 1;
+        self.agenda.insert((time.max(self.now), self.serial), due);
+    }
+
+    /// When something happens next.
+    #[must_use]
+    pub fn next(&self) -> Option<Time> {
+        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        self.next_wake().map(|(at, _)| at).into_iter().chain(agenda).min()
+    }
+
+    /// Which process wakes next by itself, and when.
+    fn next_wake(&self) -> Option<(Time, Actor)> {
+        let runs = |state: &State| *state == State::Running;
+        let nodes = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| runs(&node.state));
+        let nodes = nodes.filter_map(|(n, node)| Some((node.wake_at?, Actor::Coordinator(n))));
+        let hosts = self
+            .servers
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| runs(&host.state));
+        let hosts = hosts.filter_map(|(n, host)| Some((host.wake_at?, Actor::Server(n))));
+        let writers = self.writers.iter().enumerate();
+        let writers = writers.map(|(n, writer)| (writer.wake_at, Actor::Client(n)));
+        nodes.chain(hosts).chain(writers).min()
+    }
+
+    /// Lets the next thing happen. `false` if something that must never happen did: nothing does any more.
+    pub fn step(&mut self) -> bool {
+        if self.violation().is_some() {
+            return false;
+        }
+        let wake = self.next_wake();
+        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        match (wake, agenda) {
+            (Some((at, actor)), agenda) if agenda.is_none_or(|first| at < first) => {
+                self.now = self.now.max(at);
+                self.trace.step(self.now, actor);
+                match actor {
+                    Actor::Coordinator(n) => self.wake_coordinator(n),
+                    Actor::Server(n) => self.wake_server(n),
+                    Actor::Client(n) => self.wake_writer(n),
+                }
+            }
+            (_, Some(_)) => {
+                if let Some(((at, serial), due)) = self.agenda.pop_first() {
+                    self.now = self.now.max(at);
+                    self.trace.step(self.now, serial);
+                    self.happen(due);
+                }
+            }
+            _ => return false,
+        }
+        self.violation().is_none()
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Flight(flight) => self.arrive(flight),
+            Due::Written(n, life, seq) => match &mut self.nodes[n] {
+                node if node.life != life => {}
+                Node {
+                    state: State::Paused(waiting),
+                    ..
+                } => waiting.push(Waiting::Written(seq)),
+                _ => self.written(n, life, seq),
+            },
+            Due::ConnectTimeout(conn, greeted) => self.connect_timeout(conn, greeted),
+            Due::Strike(entry) => self.strike(entry),
+            Due::Undo(entry) => self.undo(entry),
+            Due::Save(n) => self.save(n),
+        }
+    }
+}
+
+/// The name of a group.
+pub(crate) fn group_name(n: usize) -> GroupName {
+    match GroupName::new(&format!("group-{n}")) {
+        Ok(name) => name,
+        Err(_) => unreachable!("a plain name"),
+    }
+}
+
+/// The id of a coordinator: forty hexadecimal digits, as the reference has them.
+fn sentinel_id(n: usize) -> SentinelId {
+    match SentinelId::new(&format!("{:040x}", n + 1)) {
+        Ok(id) => id,
+        Err(_) => unreachable!("a plain id"),
+    }
+}
