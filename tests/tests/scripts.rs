@@ -48,12 +48,20 @@ fn told(kind: Kind) -> Result<Vec<String>> {
         ensure!(lines.len() == 1, "{lines:?}");
         Ok(lines.iter().map(|line| level(line)).collect())
     })?;
-    // A script that was just set hears of that already.
-    for event in ["+set", "+elected-leader", "+promoted-slave", "+switch-master"] {
+    // A script that was just set hears of that already. It also hears of the other one; as scripts run side by side, either
+    // line may be the first.
+    for (event, word) in [
+        ("+set", " notification-script "),
+        ("+elected-leader", ""),
+        ("+promoted-slave", ""),
+        ("+switch-master", ""),
+    ] {
         let begins = format!("{event}|");
         let line = wait_for(event, LIMIT, || {
             let lines = lines(&events);
-            let line = lines.iter().find(|line| line.starts_with(&begins));
+            let line = lines
+                .iter()
+                .find(|line| line.starts_with(&begins) && line.contains(word));
             line.cloned().with_context(|| format!("{lines:?}"))
         })?;
         told.push(level(&line));
