@@ -40,6 +40,14 @@ impl Certificates {
         self.write(name, Self::params()?)
     }
 
+    /// Makes one for another host.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn sign_for(&self, name: &str, host: &str) -> Result<()> {
+        self.write(name, CertificateParams::new([host.to_owned()])?)
+    }
+
     /// Makes one that was valid once.
     ///
     /// # Errors

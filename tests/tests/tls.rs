@@ -96,8 +96,13 @@ impl Stage {
     }
 
     fn start_server(&mut self, index: usize) -> Result<()> {
+        self.start_server_as(index, "node")
+    }
+
+    /// Starts one that shows this certificate.
+    fn start_server_as(&mut self, index: usize, certificate: &str) -> Result<()> {
         let port = Port::reserve()?;
-        let mut config = self.lines(&port, "node") + "save \"\"\nrepl-diskless-sync-delay 0\n";
+        let mut config = self.lines(&port, certificate) + "save \"\"\nrepl-diskless-sync-delay 0\n";
         if let Some(primary) = self.servers.first() {
             config += &format!("replicaof 127.0.0.1 {}\n", primary.port);
         }
@@ -390,6 +395,50 @@ fn a_server_that_is_not_trusted_counts_as_down() -> Result<()> {
     })?;
     let log = stage.log_text(&node.name);
     ensure!(log.contains("certificate of the other side is refused"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_server_by_another_name_counts_as_down_if_names_are_checked() -> Result<()> {
+    let mut stage = Stage::new()?;
+    stage.certificates.sign_for("stranger", "elsewhere.test")?;
+    stage.start_server(0)?;
+    stage.start_server_as(1, "stranger")?;
+    let [good, stranger] = [0, 1].map(|index| stage.servers[index].port.number());
+    let groups = format!(
+        "sentinel resolve-hostnames yes\nsentinel monitor by-name localhost {good} 1\n\
+         sentinel down-after-milliseconds by-name 1500\nsentinel monitor stranger 127.0.0.1 {stranger} 1\n\
+         sentinel down-after-milliseconds stranger 1500\n"
+    );
+    stage.start_coordinator(
+        0,
+        Kind::Bellwether,
+        &format!("{groups}bellwether tls-verify-hostname yes"),
+    )?;
+    stage.start_coordinator(1, Kind::Bellwether, &groups)?;
+    let flags = |index: usize, group: &str| {
+        let text = stage.ask(&stage.coordinators[index], &["SENTINEL", "MASTER", group])?;
+        let mut lines = text.lines().skip_while(|line| *line != "flags");
+        Ok::<_, anyhow::Error>(lines.nth(1).unwrap_or_default().to_owned())
+    };
+    // It bears 127.0.0.1 and localhost; the other one neither.
+    for (index, group, is_down) in [
+        (0, "stranger", true),
+        (0, "by-name", false),
+        (0, GROUP, false),
+        (1, "stranger", false),
+    ] {
+        wait_for("the servers to be judged", LIMIT, || {
+            let flags = flags(index, group)?;
+            ensure!(
+                flags.contains("s_down") == is_down && flags.contains("disconnected") == is_down,
+                "{index} {group}: {flags}"
+            );
+            Ok(())
+        })?;
+    }
+    let log = stage.log_text(&stage.coordinators[0].name);
+    ensure!(log.contains("elsewhere.test"), "{log}");
     Ok(())
 }
 

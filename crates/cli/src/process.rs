@@ -216,6 +216,7 @@ pub(crate) mod tests {
                     auth_clients,
                     protocols: TlsProtocols { v1_2, v1_3 },
                     cached_sessions,
+                    verify_hostname: false,
                 }
             },
         )

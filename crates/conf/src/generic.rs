@@ -76,6 +76,11 @@ pub(crate) const OWN: &[(&str, Run)] = &[
     ("http-bind", |o, s| set(&mut o.http_bind, http_bind(s))),
     ("log-format", |o, s| set(&mut o.log_format, log_format(s))),
     ("state-dir", |o, s| set(&mut o.state_dir, state_dir(s))),
+    ("tls-verify-hostname", |o, s| {
+        single(s, 2)?;
+        let yes = value::yes_no(s, 2, "argument must be 'yes' or 'no'");
+        set(&mut o.tls.verify_hostname, yes)
+    }),
 ];
 
 type RunForPeers = fn(&mut SentinelOptions, &Statement) -> Result<(), Fault>;

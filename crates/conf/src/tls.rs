@@ -31,6 +31,9 @@ pub struct TlsOptions {
     pub protocols: TlsProtocols,
     /// `tls-session-caching` and `tls-session-cache-size`: how many sessions clients may take up again; 0 for none.
     pub cached_sessions: u32,
+    /// `bellwether tls-verify-hostname`: whether a server's certificate must bear the name or the address by which we
+    /// know the server.
+    pub verify_hostname: bool,
 }
 
 impl Default for TlsOptions {
@@ -45,6 +48,7 @@ impl Default for TlsOptions {
             auth_clients: AuthClients::Yes,
             protocols: TlsProtocols::default(),
             cached_sessions: DEFAULT_CACHED_SESSIONS,
+            verify_hostname: false,
         }
     }
 }
@@ -246,6 +250,7 @@ mod tests {
         let passwords: Vec<_> = passwords.iter().flatten().map(|pass| pass.expose()).collect();
         assert_eq!(passwords, ["c", "f"]);
         assert_eq!(tls("tls-cert-file \"\""), TlsOptions::default());
+        assert!(tls("bellwether tls-verify-hostname yes").verify_hostname);
     }
 
     #[test]

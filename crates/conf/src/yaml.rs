@@ -38,6 +38,7 @@
 //! tls-protocols: TLSv1.2 TLSv1.3
 //! tls-session-caching: true
 //! tls-session-cache-size: 20480
+//! tls-verify-hostname: false
 //! http-bind: 127.0.0.1:8379
 //! state-dir: /var/lib/bellwether
 //! resolve-hostnames: true

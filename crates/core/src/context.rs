@@ -300,7 +300,7 @@ impl Context {
                 self.look_up(name);
             }
             match self.names.socket(addr) {
-                Some(to) => self.connect(link, to, owner()),
+                Some(to) => self.connect(link, to, addr.host.clone(), owner()),
                 None => {
                     link.is_troubled(&Names::why_nowhere(&addr.host));
                     link.postpone(self.now);
@@ -312,7 +312,7 @@ impl Context {
         }
     }
 
-    fn connect(&mut self, link: &mut Link, to: std::net::SocketAddr, owner: LinkOwner) {
+    fn connect(&mut self, link: &mut Link, to: std::net::SocketAddr, host: Host, owner: LinkOwner) {
         let id = LinkId(self.next_link);
         self.next_link += 1;
         link.connecting(self.now, id);
@@ -321,6 +321,7 @@ impl Context {
                 let options = self.registry.groups.get(group).map(|record| &record.options);
                 LinkKind::Instance {
                     group: group.clone(),
+                    host,
                     credentials: options.and_then(credentials),
                     renamed: options
                         .map(|options| options.renamed_commands.clone())
@@ -329,6 +330,7 @@ impl Context {
             }
             LinkOwner::Peer(peer) => LinkKind::Peer {
                 id: peer.clone(),
+                host,
                 credentials: self.peer_credentials(),
             },
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::addr::{Addr, HostName};
+use crate::addr::{Addr, Host, HostName};
 use crate::event::Event;
 use crate::failover::FailoverReceipt;
 use crate::id::{ClientToken, Epoch, GroupName, LinkId, PersistSeq, RequestId, SentinelId};
@@ -90,6 +90,8 @@ pub enum LinkKind {
     Instance {
         /// The group, whose renamed commands apply.
         group: GroupName,
+        /// The host as it is known: the name that was looked up, if it has one.
+        host: Host,
         /// How to authenticate; `None` without a password.
         credentials: Option<Credentials>,
         /// Commands that it has under other names, in capitals, with those names.
@@ -99,6 +101,8 @@ pub enum LinkKind {
     Peer {
         /// Its id.
         id: SentinelId,
+        /// The host as it is known: the name that was looked up, if it has one.
+        host: Host,
         /// How to authenticate; `None` without a password.
         credentials: Option<Credentials>,
     },

@@ -80,6 +80,7 @@ fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
             Value::Hosts(hosts) => yaml.entry(0, name, list(&hosts)),
         }
     }
+    yaml.flag("tls-verify-hostname", daemon.tls.verify_hostname, false);
     if daemon.log_format == LogFormat::Json {
         yaml.entry(0, "log-format", "json");
     }

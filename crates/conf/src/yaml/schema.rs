@@ -76,6 +76,11 @@ const ROOT: &[Entry] = &[
         &["tls-session-cache-size"],
         Kind::Scalar,
     ),
+    (
+        "tls-verify-hostname",
+        &["bellwether", "tls-verify-hostname"],
+        Kind::Scalar,
+    ),
     ("http-bind", &["bellwether", "http-bind"], Kind::Scalar),
     ("state-dir", &["bellwether", "state-dir"], Kind::Scalar),
     (

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{Command, Input, LinkId, LinkKind, RequestId};
+use bellwether_core::{Command, Host, Input, LinkId, LinkKind, RequestId};
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{debug, info};
@@ -65,13 +65,14 @@ async fn hold(
     context: &Context,
 ) -> Result<(), LinkError> {
     let settings = &context.settings;
-    let connecting = Socket::connect(to, settings.source, settings.tls.as_deref());
+    let connecting = Socket::connect(to, host_of(kind), settings);
     let socket = time::timeout(CONNECT_TIMEOUT, connecting)
         .await
         .map_err(|_| LinkError::ConnectTimeout)??;
     let mut connection = Connection {
         link,
         to,
+        host: host_of(kind).clone(),
         local: socket.local_ip()?,
         socket,
         replies: Replies::default(),
@@ -101,9 +102,18 @@ async fn hold(
     result
 }
 
+/// The host that a link goes to, as the core knows it.
+const fn host_of(kind: &LinkKind) -> &Host {
+    match kind {
+        LinkKind::Instance { host, .. } | LinkKind::Peer { host, .. } => host,
+    }
+}
+
 struct Connection<'a> {
     link: LinkId,
     to: SocketAddr,
+    /// The same as the core knows it.
+    host: Host,
     local: std::net::IpAddr,
     socket: Socket,
     replies: Replies,
@@ -152,6 +162,7 @@ impl Connection<'_> {
         self.socket.flush()?;
         let name = self.context.client_name("pubsub");
         let account = Account {
+            host: self.host.clone(),
             credentials: credentials.cloned(),
             name,
             renamed: self.renamed.clone(),

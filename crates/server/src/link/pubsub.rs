@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{Credentials, Input, LinkId};
+use bellwether_core::{Credentials, Host, Input, LinkId};
 use bellwether_resp::{Value, encode_command};
 use tokio::task::AbortHandle;
 use tokio::time;
@@ -30,6 +30,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// How the half introduces itself, and what the server calls commands.
 #[derive(Debug)]
 pub(super) struct Account {
+    /// The server as the core knows it.
+    pub(super) host: Host,
     pub(super) credentials: Option<Credentials>,
     pub(super) name: String,
     pub(super) renamed: Renamed,
@@ -105,13 +107,14 @@ impl Half {
 
     async fn subscribe(&self) -> Result<Socket, HalfError> {
         let settings = &self.context.settings;
-        let connecting = Socket::connect(self.to, settings.source, settings.tls.as_deref());
+        let connecting = Socket::connect(self.to, &self.account.host, settings);
         let mut socket = time::timeout(CONNECT_TIMEOUT, connecting).await??;
         time::timeout(GREETING_TIMEOUT, socket.handshake()).await??;
         let Account {
             credentials,
             name,
             renamed,
+            host: _,
         } = &self.account;
         let mut writer = Writer::new(socket.output(), renamed);
         let greetings = writer.greeting(credentials.as_ref(), name);

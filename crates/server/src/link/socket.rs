@@ -7,12 +7,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bellwether_core::Host;
 use bellwether_resp::{ReplyDecoder, ReplyError, ReplyLimits, Value};
 use bytes::{Buf, BytesMut};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
-use crate::tls::{Stream, Tls};
+use super::LinkSettings;
+use crate::tls::Stream;
 
 /// What a server may send as one reply. INFO of a server with a thousand replicas and ten thousand databases
 /// stays below 1 MiB; no other reply that is asked for here has more than a few elements.
@@ -65,19 +67,19 @@ pub(super) enum SocketError {
 }
 
 impl Socket {
-    /// Connects, from `source` if given. With `tls`, a [`handshake`](Self::handshake) must follow. Not bounded in
-    /// time: the caller is.
+    /// Connects to an address of `host`, as `settings` say. A [`handshake`](Self::handshake) must follow. Not bounded
+    /// in time: the caller is.
     pub(super) async fn connect(
         to: SocketAddr,
-        source: Option<IpAddr>,
-        tls: Option<&Tls>,
+        host: &Host,
+        settings: &LinkSettings,
     ) -> Result<Self, SocketError> {
         let socket = match to {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }
         .map_err(SocketError::Connect)?;
-        if let Some(from) = source {
+        if let Some(from) = settings.source {
             socket
                 .bind(SocketAddr::new(from, 0))
                 .map_err(|source| SocketError::Bind { from, source })?;
@@ -91,9 +93,9 @@ impl Socket {
         if stream.local_addr().ok() == Some(to) {
             return Err(SocketError::Connect(io::ErrorKind::ConnectionRefused.into()));
         }
-        let stream = match tls {
+        let stream = match &settings.tls {
             None => Stream::plain(stream),
-            Some(tls) => Stream::calling(stream, to, tls.client()).map_err(SocketError::Handshake)?,
+            Some(tls) => Stream::calling(stream, host, tls.client()).map_err(SocketError::Handshake)?,
         };
         Ok(Self {
             stream,

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bellwether_core::{
-    Command, Credentials, GroupName, Input, LinkId, LinkKind, Pong, Reply, RequestId, Secret, SentinelId,
+    Command, Credentials, GroupName, Host, Input, LinkId, LinkKind, Pong, Reply, RequestId, Secret,
+    SentinelId,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -46,10 +47,12 @@ impl Bench {
 
     fn connect(&mut self, to: SocketAddr, credentials: Option<Credentials>) -> LinkId {
         let group = GroupName::new("m").expect("a name");
+        let host = Host::Ip(to.ip());
         self.connect_as(
             to,
             LinkKind::Instance {
                 group,
+                host,
                 credentials,
                 renamed: BTreeMap::new(),
             },
@@ -58,7 +61,15 @@ impl Bench {
 
     fn connect_peer(&mut self, to: SocketAddr, credentials: Option<Credentials>) -> LinkId {
         let id = SentinelId::new("peer").expect("an id");
-        self.connect_as(to, LinkKind::Peer { id, credentials })
+        let host = Host::Ip(to.ip());
+        self.connect_as(
+            to,
+            LinkKind::Peer {
+                id,
+                host,
+                credentials,
+            },
+        )
     }
 
     fn connect_as(&mut self, to: SocketAddr, kind: LinkKind) -> LinkId {

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bellwether_conf::{AuthClients, KeyFiles, TlsOptions, TlsProtocols};
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -207,12 +208,20 @@ fn client(
     roots: &Arc<RootCertStore>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<ClientConfig, TlsError> {
-    let verifier = AnyName::new(Arc::clone(roots), provider.signature_verification_algorithms);
+    let verifier: Arc<dyn ServerCertVerifier> = match options.verify_hostname && options.replication {
+        true => WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
+            .build()
+            .map_err(|error| TlsError::Rules(error.to_string()))?,
+        false => Arc::new(AnyName::new(
+            Arc::clone(roots),
+            provider.signature_verification_algorithms,
+        )),
+    };
     let mut config = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&versions(options.protocols))
         .map_err(rules)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(shown);
     // As Sentinel.
     config.enable_sni = false;

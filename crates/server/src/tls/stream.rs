@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bellwether_core::Host;
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use rustls::{
@@ -52,12 +53,13 @@ impl Stream {
         Ok(Self::over(socket.into(), state.into()))
     }
 
-    /// With TLS, as the side that calls. [`handshake`](Self::handshake) must follow.
+    /// With TLS, as the side that calls the `host`, whose name may be checked. [`handshake`](Self::handshake) must
+    /// follow.
     ///
     /// # Errors
-    /// If the TLS library refuses its settings.
-    pub(crate) fn calling(tcp: TcpStream, to: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let name = ServerName::IpAddress(to.ip().into());
+    /// If the TLS library refuses its settings, or the name can stand in no certificate.
+    pub(crate) fn calling(tcp: TcpStream, host: &Host, config: Arc<ClientConfig>) -> io::Result<Self> {
+        let name = server_name(host)?;
         let state = ClientConnection::new(config, name).map_err(failed)?;
         Ok(Self::over(tcp.into(), state.into()))
     }
@@ -186,6 +188,24 @@ impl Stream {
         match &mut self.tls {
             None => Ok(()),
             Some(session) => session.send(&self.socket),
+        }
+    }
+}
+
+/// The host as certificates name it.
+fn server_name(host: &Host) -> io::Result<ServerName<'static>> {
+    match host {
+        Host::Ip(ip) => Ok(ServerName::IpAddress(ip.to_canonical().into())),
+        Host::Name(name) => {
+            // A dot at the end says that a name is whole; in certificates all are.
+            let name = name.as_str().trim_end_matches('.').to_owned();
+            let unfit = |_| {
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "no certificate can bear this host name",
+                )
+            };
+            ServerName::try_from(name).map_err(unfit)
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bellwether_conf::{AuthClients, KeyFiles, TlsOptions, TlsProtocols};
-use bellwether_core::Secret;
+use bellwether_core::{Host, Secret};
 use bytes::BytesMut;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -44,7 +44,7 @@ async fn pair() -> (TcpStream, TcpStream, SocketAddr) {
 async fn meet(called: &Tls, calling: &Tls) -> (io::Result<Stream>, io::Result<Stream>) {
     let (server, client, address) = pair().await;
     let mut server = Stream::called(server, called.server()).expect("settings");
-    let mut client = Stream::calling(client, address, calling.client()).expect("settings");
+    let mut client = Stream::calling(client, &Host::Ip(address.ip()), calling.client()).expect("settings");
     tokio::join!(
         async move { server.handshake().await.map(|()| server) },
         async move {
@@ -127,6 +127,40 @@ async fn a_certificate_of_another_authority_is_refused() {
 }
 
 #[tokio::test]
+async fn names_are_checked_if_asked_for() {
+    let dir = dir();
+    let authority = Authority::new("a");
+    // The certificate bears `elsewhere.test` and nothing else.
+    let tls = load(&options(&authority, dir.path()));
+    let strict = load(&TlsOptions {
+        verify_hostname: true,
+        ..options(&authority, dir.path())
+    });
+    for (host, calling, is_trusted) in [
+        ("elsewhere.test", &strict, true),
+        ("Elsewhere.Test.", &strict, true),
+        ("here.test", &strict, false),
+        ("127.0.0.1", &strict, false),
+        ("here.test", &tls, true),
+        ("127.0.0.1", &tls, true),
+    ] {
+        let (server, client, _) = pair().await;
+        let host = Host::parse(host).expect("a host");
+        let mut server = Stream::called(server, tls.server()).expect("settings");
+        let mut client = Stream::calling(client, &host, calling.client()).expect("settings");
+        let (_, met) = tokio::join!(server.handshake(), client.handshake());
+        match met {
+            Ok(()) => assert!(is_trusted, "{host}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(!is_trusted, "{host}: {error}");
+                assert!(error.contains("elsewhere.test"), "it says whose it is: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_refused_on_either_side() {
     let (home, old) = (dir(), dir());
     let authority = Authority::new("a");
@@ -176,7 +210,8 @@ async fn clients_need_a_certificate_as_the_directive_says() {
         });
         let (server, client, address) = pair().await;
         let mut server = Stream::called(server, tls.server()).expect("settings");
-        let mut client = Stream::calling(client, address, Arc::clone(&bare)).expect("settings");
+        let mut client =
+            Stream::calling(client, &Host::Ip(address.ip()), Arc::clone(&bare)).expect("settings");
         let (server, client) = tokio::join!(async move { server.handshake().await.map(drop) }, async move {
             client.handshake().await?;
             read(&mut client).await

@@ -1,6 +1,6 @@
 //! The check of a server's certificate: who signed it and whether it is valid now, not whose name it bears.
 //!
-//! As Sentinel. Links go to addresses that other servers and sentinels tell, mostly numbers, which certificates
+//! As Sentinel, unless `bellwether tls-verify-hostname` asks for more; then the TLS library's own check is in use. Links go to addresses that other servers and sentinels tell, mostly numbers, which certificates
 //! rarely name; a check of names would cut off fleets that work. So an authority that signs for others than the
 //! servers and sentinels of this fleet must not be trusted here, which the documentation says.
 
