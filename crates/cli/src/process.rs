@@ -1,7 +1,9 @@
 //! What a configuration says about the process, as directives with values, where that is not what every sentinel does
 //! anyway. `sentinel.conf` and YAML call these by the same names, so both are written from this.
 
-use bellwether_conf::{AuthClients, DaemonOptions, TlsOptions, UserLine, quote};
+use bellwether_conf::{
+    AuthClients, DaemonOptions, Supervised, SyslogFacility, SyslogOptions, TlsOptions, UserLine, quote,
+};
 
 /// The value of a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,12 @@ pub(crate) fn entries(daemon: &DaemonOptions) -> Vec<Entry> {
     }
     to.plain("loglevel", daemon.loglevel.name(), default.loglevel.name());
     to.flag("daemonize", daemon.daemonize, default.daemonize);
+    let name = |of: &DaemonOptions| {
+        let known = Supervised::ALL.iter().find(|(_, known)| *known == of.supervised);
+        known.map_or("no", |(name, _)| name)
+    };
+    to.plain("supervised", name(daemon), name(&default));
+    syslog(&mut to, &daemon.syslog);
     to.plain("maxclients", daemon.maxclients, default.maxclients);
     to.plain("tcp-backlog", daemon.tcp_backlog, default.tcp_backlog);
     let seconds = |of: &DaemonOptions| [of.tcp_keepalive.as_secs(), of.timeout.as_secs()];
@@ -84,6 +92,19 @@ pub(crate) fn entries(daemon: &DaemonOptions) -> Vec<Entry> {
     to.text("bind-source-addr", source.as_deref());
     tls(&mut to, &daemon.tls);
     to.0
+}
+
+fn syslog(to: &mut Entries, syslog: &SyslogOptions) {
+    let default = SyslogOptions::default();
+    to.flag("syslog-enabled", syslog.enabled, default.enabled);
+    if syslog.ident != default.ident {
+        to.text("syslog-ident", Some(&syslog.ident));
+    }
+    let name = |facility| {
+        let known = SyslogFacility::ALL.iter().find(|(_, known)| *known == facility);
+        known.map_or("local0", |(name, _)| name)
+    };
+    to.plain("syslog-facility", name(syslog.facility), name(default.facility));
 }
 
 fn tls(to: &mut Entries, tls: &TlsOptions) {

@@ -14,7 +14,8 @@ use anyhow::{Context, anyhow, bail};
 use bellwether_conf::{Config, Source, overrides_from_args};
 use bellwether_http::Metrics;
 use bellwether_server::{
-    Daemon, DaemonError, Detached, DriverError, Log, Readiness, Start, StateLock, detach, enter_directory,
+    Daemon, DaemonError, Detached, DriverError, Log, Readiness, Start, StateLock, Supervisor, detach,
+    enter_directory,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,8 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let mut readiness = None;
-    if config.daemon.daemonize {
+    // As Sentinel: a supervisor watches the process that it has started, and no child of it.
+    if config.daemon.daemonize && !Supervisor::is_there(config.daemon.supervised) {
         if args.stdin {
             bail!(
                 "daemonize and directives on standard input exclude each other: the daemon has no standard input"
@@ -118,6 +120,7 @@ async fn serve(
     readiness: Option<Readiness>,
 ) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new().context("metrics")?);
+    let supervisor = Supervisor::find(config.daemon.supervised);
     // Before the daemon is prepared, which saves an id at the first start: a busy port should leave no traces.
     let http = match config.daemon.http_bind {
         Some(address) => Some(listen(address).await?),
@@ -128,6 +131,7 @@ async fn serve(
         config_file,
         lock,
         telemetry: Arc::clone(&metrics) as _,
+        supervisor,
         log: Some(Arc::new(log)),
     };
     let daemon = Daemon::prepare(start).await?;

@@ -6,7 +6,9 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
     process::{Child, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -53,6 +55,40 @@ fn it_serves_resp_and_http_until_sigterm() {
             .unwrap()
             .contains(&format!("sentinel myid {id}"))
     );
+}
+
+#[test]
+fn systemd_is_told_of_the_start_of_reading_anew_and_of_the_end() {
+    let [port] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    // Under a supervisor it stays where it is.
+    let text = format!("port {port}\ndaemonize yes\nsupervised auto\n{MONITOR}");
+    let file = write(dir.path(), "s.conf", &text);
+    let path = dir.path().join("notify");
+    let listener = UnixDatagram::bind(&path).unwrap();
+    listener.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let told = || {
+        let mut message = [0; 512];
+        let len = listener.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..len]).into_owned()
+    };
+    let mut command = bellwether();
+    command
+        .arg(&file)
+        .env("NOTIFY_SOCKET", &path)
+        .env_remove("UPSTART_JOB");
+    let daemon = command.stdout(Stdio::null()).spawn().unwrap();
+    let ready = told();
+    assert!(ready.starts_with("READY=1\nSTATUS=Serving"), "{ready}");
+    // At once, without a second try.
+    pong(port).unwrap();
+    let info: String = ask(port, &["INFO", "server"]).unwrap();
+    assert!(info.contains("process_supervised:systemd"), "{info}");
+    kill_process(Pid::from_child(&daemon), Signal::HUP).unwrap();
+    assert!(told().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(told(), ready);
+    assert_eq!(terminate(daemon), Some(0));
+    assert!(told().starts_with("STOPPING=1"));
 }
 
 #[test]

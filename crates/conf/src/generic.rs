@@ -8,7 +8,7 @@ use bellwether_core::{Host, LogLevel, Secret};
 
 use crate::diagnostic::{Fault, Problems};
 use crate::lex::Word;
-use crate::options::{Bind, DaemonOptions, LogFormat, SentinelOptions, UserLine};
+use crate::options::{Bind, DaemonOptions, LogFormat, SentinelOptions, Supervised, SyslogFacility, UserLine};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::{secrets, tls, value};
@@ -57,6 +57,14 @@ pub(crate) const HONOURED: &[(&str, Run)] = &[
     ("logfile", |o, s| set(&mut o.logfile, path(s))),
     ("loglevel", |o, s| set(&mut o.loglevel, loglevel(s))),
     ("daemonize", |o, s| set(&mut o.daemonize, flag(s))),
+    ("supervised", |o, s| {
+        set(&mut o.supervised, one_of(s, &Supervised::ALL))
+    }),
+    ("syslog-enabled", |o, s| set(&mut o.syslog.enabled, flag(s))),
+    ("syslog-ident", |o, s| set(&mut o.syslog.ident, text(s))),
+    ("syslog-facility", |o, s| {
+        set(&mut o.syslog.facility, one_of(s, &SyslogFacility::ALL))
+    }),
     ("pidfile", |o, s| set(&mut o.pidfile, path(s))),
     ("maxclients", |o, s| {
         set(&mut o.maxclients, number(s, 1, u32::MAX))
@@ -166,10 +174,6 @@ const IDLE: &[&str] = &[
     "slaveof",
     "socket-mark-id",
     "stop-writes-on-bgsave-error",
-    "supervised",
-    "syslog-enabled",
-    "syslog-facility",
-    "syslog-ident",
     "tracking-table-max-keys",
     "use-exit-on-panic",
     "watchdog-period",
@@ -428,6 +432,15 @@ fn user(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault>
         is_edited: false,
     });
     Ok(())
+}
+
+fn one_of<T: Copy>(statement: &Statement, choices: &[(&str, T)]) -> Result<T, Fault> {
+    single(statement, 1)?;
+    value::choice(statement, 1, choices)
+}
+
+fn text(statement: &Statement) -> Result<String, Fault> {
+    Ok(single(statement, 1)?.unwrap_or_default().to_owned())
 }
 
 fn pubsub_default(statement: &Statement) -> Result<bool, Fault> {

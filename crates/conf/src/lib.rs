@@ -37,7 +37,10 @@ pub use bellwether_core::{LogLevel, Secret};
 pub use command_names::CommandNames;
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;
-pub use options::{Bind, Config, DaemonOptions, LogFormat, SentinelOptions, UserLine};
+pub use options::{
+    Bind, Config, DaemonOptions, LogFormat, SentinelOptions, Supervised, SyslogFacility, SyslogOptions,
+    UserLine,
+};
 pub use parse::{Loader, parse};
 pub use places::Problem;
 pub use rewrite::rewrite;

@@ -108,6 +108,10 @@ pub struct DaemonOptions {
     pub log_format: LogFormat,
     /// `daemonize`
     pub daemonize: bool,
+    /// `supervised`: who started the process.
+    pub supervised: Supervised,
+    /// The `syslog-…` directives.
+    pub syslog: SyslogOptions,
     /// `pidfile`
     pub pidfile: Option<PathBuf>,
     /// `maxclients`
@@ -150,6 +154,8 @@ impl Default for DaemonOptions {
             loglevel: LogLevel::Notice,
             log_format: LogFormat::Plain,
             daemonize: false,
+            supervised: Supervised::No,
+            syslog: SyslogOptions::default(),
             pidfile: None,
             maxclients: 10_000,
             tcp_backlog: 511,
@@ -242,6 +248,77 @@ pub enum LogFormat {
     Plain,
     /// A JSON object.
     Json,
+}
+
+/// Who waits to hear that the process serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supervised {
+    /// Nobody.
+    No,
+    /// systemd.
+    Systemd,
+    /// upstart.
+    Upstart,
+    /// Whichever of the two has left its mark in the environment.
+    Auto,
+}
+
+impl Supervised {
+    /// All of them, each with its name.
+    pub const ALL: [(&str, Self); 4] = [
+        ("upstart", Self::Upstart),
+        ("systemd", Self::Systemd),
+        ("auto", Self::Auto),
+        ("no", Self::No),
+    ];
+}
+
+/// What goes to the system's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogOptions {
+    /// `syslog-enabled`: whether anything does.
+    pub enabled: bool,
+    /// `syslog-ident`: the name in front of each line.
+    pub ident: String,
+    /// `syslog-facility`
+    pub facility: SyslogFacility,
+}
+
+impl Default for SyslogOptions {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            ident: "redis".to_owned(),
+            facility: SyslogFacility::LOCAL0,
+        }
+    }
+}
+
+/// The part of the system that a line of its log is about, by its number in RFC 3164.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyslogFacility(u8);
+
+impl SyslogFacility {
+    const LOCAL0: Self = Self(16);
+
+    /// All of them, each with its name.
+    pub const ALL: [(&str, Self); 9] = [
+        ("user", Self(1)),
+        ("local0", Self::LOCAL0),
+        ("local1", Self(17)),
+        ("local2", Self(18)),
+        ("local3", Self(19)),
+        ("local4", Self(20)),
+        ("local5", Self(21)),
+        ("local6", Self(22)),
+        ("local7", Self(23)),
+    ];
+
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self.0
+    }
 }
 
 /// How this coordinator behaves towards others.

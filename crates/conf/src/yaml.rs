@@ -17,6 +17,10 @@
 //! loglevel: notice
 //! log-format: json
 //! daemonize: false
+//! supervised: auto
+//! syslog-enabled: true
+//! syslog-ident: bellwether
+//! syslog-facility: local0
 //! pidfile: /run/bellwether.pid
 //! maxclients: 10000
 //! tcp-backlog: 511

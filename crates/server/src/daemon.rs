@@ -37,6 +37,7 @@ use crate::resolver::Resolver;
 use crate::script::{Runner, ScriptSettings};
 use crate::secrets::{self, Renewal, SecretError};
 use crate::signal::Signals;
+use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
 use crate::tls::{Tls, TlsError};
 
@@ -54,6 +55,8 @@ pub struct Start {
     pub lock: StateLock,
     /// Who counts.
     pub telemetry: Arc<dyn Telemetry>,
+    /// Who waits to hear that we serve.
+    pub supervisor: Supervisor,
     /// The log, to be opened anew at SIGHUP. It ends when its last holder drops it, so who still has
     /// something to say after the daemon keeps a copy.
     pub log: Option<Arc<Log>>,
@@ -179,6 +182,7 @@ pub struct Daemon {
     signals: Signals,
     shutdown: CancellationToken,
     tasks: TaskTracker,
+    supervisor: Arc<Supervisor>,
     log: Option<Arc<Log>>,
     pidfile: Option<PathBuf>,
 }
@@ -203,6 +207,7 @@ impl Daemon {
             config_file,
             lock,
             telemetry,
+            supervisor,
             log,
         } = start;
         files::raise_limit(config.daemon.maxclients);
@@ -272,6 +277,7 @@ impl Daemon {
                 run_id: random::run_id().map_err(DaemonError::Random)?,
                 port: listening_port(&config.daemon),
                 listeners: entrances.iter().filter_map(Entrance::address).collect(),
+                supervised: supervisor.name(),
                 config_file: config_file.display().to_string(),
                 executable: std::env::current_exe()
                     .map_or_else(|_| String::new(), |path| path.display().to_string()),
@@ -288,6 +294,7 @@ impl Daemon {
             signals,
             shutdown,
             tasks,
+            supervisor: Arc::new(supervisor),
             log,
             pidfile: config.daemon.pidfile.clone(),
         })
@@ -319,6 +326,7 @@ impl Daemon {
             signals,
             shutdown,
             tasks,
+            supervisor,
             log,
             pidfile,
         } = self;
@@ -331,6 +339,11 @@ impl Daemon {
             identity.config_file
         );
         info!("Sentinel ID is {}", driver.coordinator.registry().my_id);
+        let groups = driver.coordinator.registry().groups.len();
+        let status = format!(
+            "Serving on port {}, with {groups} groups at the start",
+            identity.port
+        );
         write_pidfile(pidfile.as_deref());
         let scripts = context.scripts.clone();
         tasks.spawn(scripts.run(driver.announcer.clone(), shutdown.clone()));
@@ -343,14 +356,22 @@ impl Daemon {
         let driver = tokio::spawn(driver.run());
         let listener = tokio::spawn(listener::serve(entrances, context, shutdown.clone()));
         let reopen = {
-            let log = log.clone();
+            let (log, supervisor, status) = (log.clone(), Arc::clone(&supervisor), status.clone());
             move || {
+                supervisor.reloading();
                 log.iter().for_each(|log| log.reopen());
                 tls.iter().for_each(|tls| tls.hang_up());
                 passwords.notify_one();
+                supervisor.ready(&status);
             }
         };
         tasks.spawn(signals.watch(shutdown.clone(), reopen));
+        supervisor.ready(&status);
+        let stop = shutdown.clone();
+        tasks.spawn(async move {
+            stop.cancelled().await;
+            supervisor.stopping();
+        });
         let result = supervise(driver, listener, &shutdown).await;
         if let Err(error) = &result {
             error!(reason = chain(error), "the coordinator cannot go on");

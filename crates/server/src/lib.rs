@@ -28,6 +28,7 @@ mod script;
 mod secrets;
 mod signal;
 mod stats;
+mod supervisor;
 mod telemetry;
 mod tls;
 
@@ -44,5 +45,6 @@ pub use listener::{Context, Entrance, Identity, Limits, serve};
 pub use log::{Log, LogError};
 pub use script::{PendingScript, Runner, ScriptSettings, ScriptState};
 pub use secrets::{SecretError, is_absent_credential, read_secret_file};
+pub use supervisor::{Supervisor, Systemd};
 pub use telemetry::{NoTelemetry, Telemetry};
 pub use tls::{Tls, TlsError};

@@ -209,6 +209,8 @@ pub struct Identity {
     pub port: u16,
     /// Where we listen, and for what: `tcp`, `tls` or `unix`.
     pub listeners: Vec<(&'static str, Endpoint)>,
+    /// The supervisor, as `INFO` names it.
+    pub supervised: &'static str,
     /// The path of the configuration file; empty without one.
     pub config_file: String,
     /// The path of the program.

@@ -4,6 +4,7 @@
 //! nothing about what is logged; that is done with `tracing` wherever something happens.
 
 mod plain;
+mod syslog;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -66,13 +67,21 @@ impl Log {
     /// If the file cannot be opened, or there is a log already.
     pub fn start(options: &DaemonOptions) -> Result<Self, LogError> {
         let mut log = Self::open(options.logfile.as_deref())?;
+        // As Sentinel, beside the file or standard output and not in their place.
+        let syslog = options.syslog.enabled.then(|| {
+            tracing_subscriber::fmt::layer()
+                .with_writer(log.lines.for_system())
+                .event_format(syslog::Format::new(&options.syslog))
+                .boxed()
+        });
         let (filter, changer) = reload::Layer::new(filter(options.loglevel));
         let format = tracing_subscriber::fmt::layer().with_writer(log.lines.clone());
         let layer = match options.log_format {
             LogFormat::Json => format.json().flatten_event(true).boxed(),
             LogFormat::Plain => format.event_format(plain::Plain).boxed(),
         };
-        tracing::subscriber::set_global_default(Registry::default().with(layer.with_filter(filter)))
+        let layers: Vec<_> = std::iter::once(layer).chain(syslog).collect();
+        tracing::subscriber::set_global_default(Registry::default().with(layers.with_filter(filter)))
             .map_err(|_| LogError::Twice)?;
         log.change_filter = Some(Box::new(move |targets| {
             // It fails only where the subscriber is gone, and then there is nothing to change.
@@ -93,12 +102,17 @@ impl Log {
             target,
             reopen: Arc::clone(&reopen),
             lost: Arc::clone(&lost),
+            system: syslog::Sender::default(),
         };
         let thread = thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || writer.run(&receiver))
             .map_err(LogError::Thread)?;
-        let lines = Lines { sender, lost };
+        let lines = Lines {
+            sender,
+            lost,
+            wrap: Message::Line,
+        };
         Ok(Self {
             lines,
             reopen,
@@ -172,6 +186,8 @@ const fn level(level: LogLevel) -> LevelFilter {
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
+    /// For the system's log.
+    System(Vec<u8>),
     Wake,
     Stop,
 }
@@ -181,12 +197,23 @@ enum Message {
 struct Lines {
     sender: SyncSender<Message>,
     lost: Arc<AtomicU64>,
+    wrap: fn(Vec<u8>) -> Message,
+}
+
+impl Lines {
+    /// The way of lines to the system's log.
+    fn for_system(&self) -> Self {
+        Self {
+            wrap: Message::System,
+            ..self.clone()
+        }
+    }
 }
 
 impl Write for Lines {
     /// Takes the whole line, which is how the formatter hands it over.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Message::Line(line.to_vec())) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send((self.wrap)(line.to_vec())) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -215,6 +242,7 @@ struct Writer {
     target: Target,
     reopen: Arc<AtomicBool>,
     lost: Arc<AtomicU64>,
+    system: syslog::Sender,
 }
 
 impl Writer {
@@ -225,6 +253,7 @@ impl Writer {
             }
             match message {
                 Message::Line(line) => self.write(&line),
+                Message::System(line) => self.system.send(&line),
                 Message::Wake => {}
                 Message::Stop => return,
             }

@@ -32,6 +32,10 @@ pub(crate) struct Stats {
     pub(crate) output_bytes: Counter,
     pub(crate) reads: Counter,
     pub(crate) writes: Counter,
+    /// What ACLs refused: logins, commands, channels.
+    pub(crate) denied_logins: Counter,
+    pub(crate) denied_commands: Counter,
+    pub(crate) denied_channels: Counter,
     rates: Mutex<Rates>,
 }
 

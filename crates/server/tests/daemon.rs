@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bellwether_conf::{Config, Source, parse};
-use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start, StateLock};
+use bellwether_server::{Daemon, DaemonError, NoTelemetry, Start, StateLock, Supervisor};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -51,6 +51,7 @@ impl Place {
             config_file: self.conf(),
             lock,
             telemetry: Arc::new(NoTelemetry),
+            supervisor: Supervisor::None,
             log: None,
         })
         .await
@@ -177,6 +178,7 @@ async fn an_id_that_cannot_be_saved_stops_the_start() {
         config_file,
         lock,
         telemetry,
+        supervisor: Supervisor::None,
         log: None,
     };
     let error = Daemon::prepare(start).await.expect_err("no such file");

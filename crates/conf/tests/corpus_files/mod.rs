@@ -365,6 +365,14 @@ pub(crate) const FILES: &[(&str, Expected)] = &[
     ("latency-tracking-info-percentiles 50 99 99.9\n", Taken),
     ("syslog-enabled no\nsupervised no\nset-proc-title yes\n", Taken),
     (
+        "syslog-facility LOCAL7\nsyslog-ident \"\"\nsupervised AUTO\n",
+        Taken,
+    ),
+    ("syslog-facility x\n", Refused),
+    ("syslog-enabled x\n", Refused),
+    ("supervised x\n", Refused),
+    ("supervised systemd x\n", Refused),
+    (
         "appendonly maybe\n",
         OnlyOurs("what has no effect here is not judged"),
     ),

@@ -291,9 +291,9 @@ impl Connection {
                 self.answer_questions().await?;
                 self.output.extend_from_slice(&answer);
             }
-            Flow::Work(_) | Flow::Held => {
+            flow @ (Flow::Work(_) | Flow::Held) => {
                 self.answer_questions().await?;
-                self.run_request(&request, started).await?;
+                self.go_on(&request, flow, started).await?;
             }
         }
         Ok(())
@@ -336,12 +336,21 @@ impl Connection {
 
     /// Runs one request that came, or was reached, at `started`. Gives when it was answered.
     async fn run_request(&mut self, request: &Request, started: Instant) -> Result<Instant, End> {
+        let flow = self.session.run(request, &mut self.output);
+        self.go_on(request, flow, started).await
+    }
+
+    /// Does what is left to do for a request that was run. Only one that was held is run again.
+    async fn go_on(&mut self, request: &Request, mut flow: Flow, started: Instant) -> Result<Instant, End> {
         loop {
-            match self.session.run(request, &mut self.output) {
+            match flow {
                 Flow::Done => break,
                 Flow::Ask(question) => break self.ask(request, question).await?,
                 Flow::Work(work) => break self.work(request, work).await?,
-                Flow::Held => self.hold().await?,
+                Flow::Held => {
+                    self.hold().await?;
+                    flow = self.session.run(request, &mut self.output);
+                }
             }
         }
         let now = Instant::now();

@@ -40,6 +40,12 @@ pub(super) fn refuse(call: &mut Call<'_>, command: &'static Command, denied: Den
 
 /// Notes a refusal in the log.
 pub(super) fn note(call: &Call<'_>, reason: Reason, object: &[u8], user: &[u8]) {
+    let stats = &call.session.server.stats;
+    match reason {
+        Reason::Login => stats.denied_logins.add(1),
+        Reason::Command => stats.denied_commands.add(1),
+        Reason::Channel => stats.denied_channels.add(1),
+    }
     let mut client = Vec::new();
     call.session.client.describe(call.session.now_ms(), &mut client);
     client.pop();

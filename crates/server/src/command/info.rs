@@ -126,7 +126,7 @@ fn server(session: &Session, to: &mut String) {
         "atomicvar_api": "rust",
         "gcc_version": "0.0.0",
         "process_id": std::process::id(),
-        "process_supervised": "no",
+        "process_supervised": identity.supervised,
         "run_id": identity.run_id,
         "tcp_port": identity.port,
         "server_time_usec": now_us,
@@ -209,6 +209,10 @@ fn stats(session: &Session, to: &mut String) {
         "io_threaded_writes_processed": 0,
         "reply_buffer_shrinks": 0,
         "reply_buffer_expands": 0,
+        "acl_access_denied_auth": stats.denied_logins.get(),
+        "acl_access_denied_cmd": stats.denied_commands.get(),
+        "acl_access_denied_key": 0,
+        "acl_access_denied_channel": stats.denied_channels.get(),
     );
 }
 

@@ -28,12 +28,8 @@ where
         event.record(&mut parts);
         let mark = mark(*event.metadata().level());
         let time = Zoned::now().strftime("%d %b %Y %H:%M:%S%.3f").to_string();
-        let Parts { text, others } = parts;
         let pid = std::process::id();
-        match others.is_empty() {
-            true => writeln!(writer, "{pid}:X {time} {mark} {text}"),
-            false => writeln!(writer, "{pid}:X {time} {mark} {text} ({others})"),
-        }
+        writeln!(writer, "{pid}:X {time} {mark} {parts}")
     }
 }
 
@@ -49,9 +45,18 @@ const fn mark(level: Level) -> char {
 
 /// The text of an event and what was recorded beside it.
 #[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
     text: String,
     others: String,
+}
+
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.others.is_empty() {
+            true => f.write_str(&self.text),
+            false => write!(f, "{} ({})", self.text, self.others),
+        }
+    }
 }
 
 impl Visit for Parts {
@@ -71,14 +76,20 @@ impl Visit for Parts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io;
     use std::sync::{Arc, Mutex};
     use tracing_subscriber::layer::SubscriberExt;
 
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    pub(in crate::log) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        pub(in crate::log) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
+        }
+    }
 
     impl io::Write for Sink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -102,7 +113,7 @@ mod tests {
             tracing::warn!("+sdown master m 127.0.0.1 6379");
             tracing::info!(reason = "it hangs", "-odown {}", "x");
         });
-        let text = String::from_utf8(sink.0.lock().expect("no panic").clone()).expect("text");
+        let text = sink.text();
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.splitn(6, ' ').collect()).collect();
         assert_eq!(lines[0][0], format!("{}:X", std::process::id()));
         assert_eq!(lines[0][4].len(), "12:34:56.789".len());

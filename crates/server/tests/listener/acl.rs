@@ -357,3 +357,25 @@ async fn an_acl_file_is_saved() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn refusals_are_counted() {
+    let fixture = with_users(&[("bob", "on >pw +subscribe")]).await;
+    let mut bob = logged_in(&fixture, "bob").await;
+    bob.check("ROLE", &no_command("bob", "role")).await;
+    bob.check("PING", &no_command("bob", "ping")).await;
+    bob.check("SUBSCRIBE x", NO_CHANNEL).await;
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    bob.check("AUTH bob no", wrong).await;
+    let mut admin = fixture.client().await;
+    admin.send("INFO stats\r\nQUIT\r\n").await;
+    let info = String::from_utf8(admin.read_to_end().await).expect("text");
+    for line in [
+        "acl_access_denied_auth:1",
+        "acl_access_denied_cmd:2",
+        "acl_access_denied_key:0",
+        "acl_access_denied_channel:1",
+    ] {
+        assert!(info.contains(&format!("\r\n{line}\r\n")), "no {line} in {info}");
+    }
+}

@@ -93,6 +93,7 @@ impl Setup {
                 run_id: "f".repeat(40),
                 port: addr.port(),
                 listeners: vec![("tcp", addr.into())],
+                supervised: "no",
                 config_file: "/etc/sentinel.conf".to_owned(),
                 executable: "/usr/bin/bellwether".to_owned(),
             },
