@@ -24,6 +24,9 @@ use crate::time::Instant;
 /// How often INFO is asked for in restless times: a failover, a down primary, a replica without its primary,
 /// a primary whose replicas are not known yet. As the reference.
 const RESTLESS_INFO_PERIOD: Duration = Duration::from_secs(1);
+/// For how long a primary counts as new. Its replicas come one after the other, and one that nobody has found yet when
+/// the primary dies is one too few to choose from, and follows a dead primary for ever.
+const NEW_PRIMARY: Duration = Duration::from_secs(10);
 /// How often a server is asked whether it has done what it was told. Promotion takes a millisecond where all
 /// is well; more would only add load where it is not.
 const STEP_INFO_PERIOD: Duration = Duration::from_millis(50);
@@ -39,7 +42,7 @@ impl Group {
         let ping_period = ping_period(self.rules.down_after, cx.tunables.ping_period);
         let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
         for addr in addrs {
-            let info_period = self.info_period(&addr, cx.tunables.info_period);
+            let info_period = self.info_period(&addr, cx.tunables.info_period, cx.now);
             let Some(instance) = self.instances.get_mut(&addr) else {
                 continue;
             };
@@ -160,7 +163,7 @@ impl Group {
     }
 
     /// How often this instance is asked for INFO at the moment.
-    fn info_period(&self, addr: &Addr, quiet: Duration) -> Duration {
+    fn info_period(&self, addr: &Addr, quiet: Duration, now: Instant) -> Duration {
         let Some(instance) = self.instances.get(addr) else {
             return quiet;
         };
@@ -178,7 +181,8 @@ impl Group {
         }
         let is_primary = *addr == self.primary;
         let restless = if is_primary {
-            self.instances.len() == 1 || instance.role == Role::Replica
+            let is_new = now.since(self.config_changed_at) < NEW_PRIMARY;
+            is_new || self.instances.len() == 1 || instance.role == Role::Replica
         } else {
             let strays = instance.role == Role::Primary || !instance.info.link_up;
             self.odown_since.is_some() || self.run.is_some() || strays
@@ -391,17 +395,26 @@ impl Group {
             let payload = format!("{} new reported role is {}", self.describe(cx, addr), role.wire());
             cx.event(kind, Some(&self.name), payload, None);
         }
-        if held_as == Role::Primary && role == Role::Primary {
-            self.discover_replicas(addr, cx);
+        // Unlike Sentinel, a primary that claims to be a replica names none: its own replicas belong to a chain, not
+        // to this group. Those of a former primary are ours: they were found by nobody while it was the primary.
+        let is_primary = held_as == Role::Primary && role == Role::Primary;
+        let was_primary = self
+            .instances
+            .get(addr)
+            .is_some_and(|instance| instance.was_primary);
+        if is_primary || (held_as == Role::Replica && was_primary) {
+            let named = self.discover_replicas(addr, cx);
+            if is_primary {
+                self.confirm_replicas(&named, cx);
+            }
         }
         cx.touch(&self.name);
     }
 
-    /// Finds replicas that the primary names. Unlike Sentinel, a primary that claims to be a replica names
-    /// none: its own replicas belong to a chain, not to this group.
-    fn discover_replicas(&mut self, addr: &Addr, cx: &mut Context) {
+    /// Finds the replicas that a server names, and tells all that it names.
+    fn discover_replicas(&self, addr: &Addr, cx: &mut Context) -> Vec<Addr> {
         let Some(instance) = self.instances.get(addr) else {
-            return;
+            return Vec::new();
         };
         let named: Vec<Addr> = {
             let lines = instance.info.replicas.iter();
@@ -425,7 +438,7 @@ impl Group {
                 addr,
             });
         }
-        self.confirm_replicas(&named, cx);
+        named
     }
 }
 

@@ -197,7 +197,10 @@ impl Group {
             }
             Some(_) => {}
         }
-        let allowed = primary.sdown_since.map_or(Duration::ZERO, |at| cx.now.since(at))
+        // A primary that came back as a replica has served nobody since, long before it counts as down for that.
+        let turned_at = (primary.role == Role::Replica).then_some(primary.role_since);
+        let gone_since = primary.sdown_since.into_iter().chain(turned_at).min();
+        let allowed = gone_since.map_or(Duration::ZERO, |at| cx.now.since(at))
             + self.rules.down_after.saturating_mul(LINK_DOWN_FACTOR);
         let link_down = Duration::from_secs(u64::try_from(replica.info.link_down_s).unwrap_or(0));
         (link_down > allowed).then(|| {

@@ -124,18 +124,6 @@ impl World {
         match server.follows {
             None => {
                 text.push_str("role:master\r\nmaster_failover_state:no-failover\r\n");
-                let followers = self
-                    .servers
-                    .iter()
-                    .filter(|(_, other)| other.follows == Some(at) && other.mood == Mood::Well);
-                for (n, (addr, other)) in followers.enumerate() {
-                    let (ip, port, offset) = (addr.ip(), addr.port(), other.offset);
-                    write!(
-                        text,
-                        "slave{n}:ip={ip},port={port},state=online,offset={offset},lag=0\r\n"
-                    )
-                    .expect("writing to a string");
-                }
             }
             Some(upstream) => {
                 let there = self
@@ -162,6 +150,18 @@ impl World {
                 )
                 .expect("writing to a string");
             }
+        }
+        let followers = self
+            .servers
+            .iter()
+            .filter(|(_, other)| other.follows == Some(at) && other.mood == Mood::Well);
+        for (n, (addr, other)) in followers.enumerate() {
+            let (ip, port, offset) = (addr.ip(), addr.port(), other.offset);
+            write!(
+                text,
+                "slave{n}:ip={ip},port={port},state=online,offset={offset},lag=0\r\n"
+            )
+            .expect("writing to a string");
         }
         write!(
             text,
