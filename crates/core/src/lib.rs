@@ -24,6 +24,7 @@ mod discovery;
 mod effect;
 mod event;
 mod failover;
+pub mod glob;
 mod group;
 mod id;
 mod input;

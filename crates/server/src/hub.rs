@@ -8,10 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwether_core::EventKind;
+use bellwether_core::{EventKind, glob};
 use tokio::sync::Notify;
-
-use crate::glob;
 
 /// Most bytes that may wait for one subscriber. A thousand groups failing over at once make some 4 MB of
 /// events, so a subscriber that reads at all is safe. Unlike Sentinel (32 MiB at once, 8 MiB for a minute), one limit that

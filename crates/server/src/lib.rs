@@ -17,7 +17,6 @@ mod detach;
 mod disk;
 mod driver;
 mod endpoint;
-mod glob;
 mod handle;
 mod hub;
 mod link;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::glob;
 use crate::addr::{Addr, Host};
 use crate::context::Context;
 use crate::decision::{Decision, GroupChange};
+use crate::glob;
 use crate::group::Group;
 use crate::id::{ClientToken, GroupName, SentinelId};
 use crate::names::Lookup;
@@ -292,7 +292,7 @@ pub(super) fn reset(
 ) {
     let matching: Vec<GroupName> = groups
         .keys()
-        .filter(|name| glob::matches(pattern, name.as_str()))
+        .filter(|name| glob::matches(pattern.as_bytes(), name.as_str().as_bytes()))
         .cloned()
         .collect();
     let count = i64::try_from(matching.len()).unwrap_or(i64::MAX);

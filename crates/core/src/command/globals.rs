@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::glob;
 use crate::addr::Host;
 use crate::context::{Context, CrashPoints};
 use crate::decision::{Decision, GlobalChange};
+use crate::glob;
 use crate::id::ClientToken;
 use crate::registry::{LogLevel, Secret};
 use crate::request::{Answer, Refusal};
@@ -18,7 +18,7 @@ pub(super) fn config_get(cx: &mut Context, token: ClientToken, patterns: &[Strin
         let pattern = pattern.to_ascii_lowercase();
         let (matching, rest) = listed
             .into_iter()
-            .partition(|(name, _)| glob::matches(&pattern, name));
+            .partition(|(name, _)| glob::matches(pattern.as_bytes(), name.as_bytes()));
         listed = rest;
         found.extend::<Vec<_>>(matching);
     }

@@ -1,7 +1,6 @@
 //! The meaning of what clients ask. One file per group of commands.
 
 mod admin;
-mod glob;
 mod globals;
 mod listing;
 mod overview;

@@ -4,10 +4,10 @@
 
 use std::fmt;
 
+use bellwether_core::glob;
 use bellwether_resp::Request;
 
 use crate::command::{Categories, Command, find_command};
-use crate::glob;
 
 /// A set of permissions. A user has one, and may have more, each of which is enough by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 //!
 //! As in the reference, a command that was renamed is asked for by its new name and shown by that of the table.
 
+use bellwether_core::glob;
 use bellwether_resp::Encoder;
 
 use super::spec::{Categories, Command};
 use super::{Flow, Names, table, usage};
 use crate::client::session::Call;
-use crate::glob;
 
 /// All commands of the reference with their subcommands, those that are switched off too.
 pub(super) fn every() -> impl Iterator<Item = &'static Command> {

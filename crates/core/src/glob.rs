@@ -1,15 +1,17 @@
-//! Glob patterns over bytes, as subscribers write them: `*`, `?`, `[abc]`, `[^abc]`, `[a-z]`, `\x`.
+//! Glob patterns over bytes, as commands, access rules and subscribers write them: `*`, `?`, `[abc]`, `[^abc]`, `[a-z]`, `\x`.
 //!
 //! Matching takes at most (pattern length × text length) steps whatever the pattern is, because only the last
 //! star is ever tried again. It never allocates and never recurses.
 
 /// Whether `text` matches `pattern` as a whole.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+#[must_use]
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     walk(pattern, text, false)
 }
 
 /// As [`matches()`], without regard to ASCII case.
-pub(crate) fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
+#[must_use]
+pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     walk(pattern, text, true)
 }
 
