@@ -174,6 +174,7 @@ const IDLE: &[&str] = &[
     "slaveof",
     "socket-mark-id",
     "stop-writes-on-bgsave-error",
+    "tls-cluster",
     "tracking-table-max-keys",
     "use-exit-on-panic",
     "watchdog-period",
@@ -204,7 +205,6 @@ const IDLE_FAMILIES: &[&str] = &[
     "slave-",
     "slowlog-",
     "stream-",
-    "tls-",
     "zset-",
 ];
 
@@ -227,8 +227,9 @@ pub(crate) fn run(
         "user" => return user(options, statement).map(|()| Effect::User),
         _ => {}
     }
+    let decided = tls::DECIDED.iter().find(|(known, _)| *known == name);
     let idle = IDLE.contains(&name.as_str()) || IDLE_FAMILIES.iter().any(|family| name.starts_with(family));
-    if !idle {
+    if !idle && decided.is_none() {
         return Err(unknown(&name));
     }
     if statement.words.len() < 2 {
@@ -237,7 +238,6 @@ pub(crate) fn run(
     if IDLE_QUIET.contains(&name.as_str()) {
         return Ok(Effect::Taken);
     }
-    let decided = tls::DECIDED.iter().find(|(known, _)| *known == name);
     Ok(Effect::None(match decided {
         Some((_, instead)) => format!("'{name}' has no effect here: {instead}"),
         None => format!("'{name}' has no effect here"),

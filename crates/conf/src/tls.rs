@@ -172,8 +172,8 @@ const CIPHERS: &str = "only suites with forward secrecy and authenticated encryp
 fn auth_clients(statement: &Statement) -> Result<AuthClients, Fault> {
     single(statement, 1)?;
     let choices = [
-        ("yes", AuthClients::Yes),
         ("no", AuthClients::No),
+        ("yes", AuthClients::Yes),
         ("optional", AuthClients::Optional),
     ];
     value::choice(statement, 1, &choices)
@@ -298,5 +298,25 @@ mod tests {
             "{:?}",
             config.warnings
         );
+    }
+
+    #[test]
+    fn a_slip_does_not_leave_connections_plain() {
+        for text in [
+            "tls-replicaton yes",
+            "tls-auth-client yes",
+            "tls-auth-clients-user CN",
+        ] {
+            let problems = load(text).expect_err(text);
+            assert!(problems[0].message.contains("Bad directive"), "{problems:?}");
+        }
+        let problems = load("tls-replicaton yes").expect_err("a slip");
+        assert!(
+            problems[0]
+                .hint
+                .as_deref()
+                .is_some_and(|hint| hint.contains("tls-replication"))
+        );
+        assert_eq!(load("tls-cluster no").expect("good").warnings.len(), 1);
     }
 }

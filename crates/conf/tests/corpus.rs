@@ -13,7 +13,7 @@ use bellwether_core::SentinelId;
 
 mod corpus_files;
 
-use corpus_files::{Expected, FILES, OTHERWISE_WITH_VALKEY};
+use corpus_files::{Expected, FILES, OTHERWISE_WITH_VALKEY, SECURITY};
 
 /// How many programs run at the same time.
 const RUNS: usize = 4;
@@ -123,7 +123,7 @@ fn valkey_sentinel_takes_the_same_files() {
     });
     for (text, _) in OTHERWISE_WITH_VALKEY {
         assert!(
-            FILES.iter().any(|(file, _)| file == text),
+            FILES.iter().chain(SECURITY).any(|(file, _)| file == text),
             "{text} is no file of the corpus"
         );
     }
@@ -135,6 +135,7 @@ fn compare_all(program: &'static str, expected: impl Fn(&str, Expected) -> Expec
     let port = taken.local_addr().expect("an address").port();
     let files: Vec<(&str, Expected)> = FILES
         .iter()
+        .chain(SECURITY)
         .map(|(text, each)| (*text, expected(text, *each)))
         .collect();
     let due: Mutex<VecDeque<_>> = Mutex::new(files.iter().collect());

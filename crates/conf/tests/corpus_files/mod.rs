@@ -1,5 +1,9 @@
 //! The files, and what both make of them.
 
+mod security;
+
+pub(crate) use security::SECURITY;
+
 use Expected::{OnlyOurs, OnlyTheirs, Refused, RefusedInOtherWords, Taken};
 
 /// What is expected of a file.
@@ -415,4 +419,9 @@ pub(crate) const OTHERWISE_WITH_VALKEY: &[(&str, Expected)] = &[
     ("loglevel nothing\n", Taken),
     ("loglevel loud\n", Refused),
     ("availability-zone \"x\"\n", Taken),
+    ("user \"a b\" on\n", Refused),
+    (
+        "user bob on >a\naclfile users.acl\n",
+        RefusedInOtherWords("ours names the line and what to do"),
+    ),
 ];
