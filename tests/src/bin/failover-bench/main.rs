@@ -11,9 +11,11 @@
 )]
 
 mod measure;
+mod planned;
 mod report;
 mod writer;
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +25,8 @@ use bellwether_tests::machine::Machine;
 use bellwether_tests::{Kind, program};
 use clap::{Parser, ValueEnum};
 
-use crate::measure::{Run, Scenario};
+use crate::measure::{Fault, Run, Setup};
+use crate::planned::{Order, Planned};
 
 /// Measure failovers of redis-sentinel and bellwether side by side.
 #[derive(Parser)]
@@ -52,6 +55,30 @@ struct Args {
     /// Also write everything measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum Scenario {
+    /// SIGKILL to the primary.
+    Kill,
+    /// SIGSTOP to the primary.
+    Hang,
+    /// SIGKILL to the primary, then to the coordinator that becomes leader, as soon as it does.
+    LeaderKilled,
+    /// No fault: a switch that is ordered, under a client that writes.
+    Planned,
+}
+
+impl Scenario {
+    fn fault(self) -> Option<Fault> {
+        match self {
+            Self::Kill => Some(Fault::Kill),
+            Self::Hang => Some(Fault::Hang),
+            Self::LeaderKilled => Some(Fault::LeaderKilled),
+            Self::Planned => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -92,7 +119,7 @@ fn main() -> ExitCode {
 /// Gives false if a run failed or a figure was never reached.
 fn run(args: &Args) -> Result<bool> {
     let kinds = args.kinds();
-    let setup = measure::Setup {
+    let setup = Setup {
         coordinators: args.coordinators.into(),
         replicas: args.replicas.into(),
         down_after_ms: args.down_after,
@@ -104,40 +131,61 @@ fn run(args: &Args) -> Result<bool> {
         println!("bellwether binary: {}\n", program::bellwether()?.display());
     }
     let mut whole = true;
-    let mut all: Vec<Run> = Vec::new();
+    let (mut faults, mut switches) = (Vec::new(), Vec::new());
     for scenario in args.scenarios() {
-        let mut runs = Vec::new();
-        for number in 1..=args.runs {
-            for kind in &kinds {
-                match measure::once(*kind, scenario, &setup) {
-                    Ok(run) => {
-                        eprintln!(
-                            "{} {number}/{} {}: {run}",
-                            scenario.name(),
-                            args.runs,
-                            kind.name()
-                        );
-                        whole &= run.is_whole();
-                        runs.push(run);
-                    }
-                    Err(error) => {
-                        eprintln!(
-                            "{} {number}/{} {}: failed: {error:#}",
-                            scenario.name(),
-                            args.runs,
-                            kind.name()
-                        );
-                        whole = false;
-                    }
-                }
-            }
+        if let Some(fault) = scenario.fault() {
+            whole &= measure_fault(args, fault, &kinds, &setup, &mut faults);
+        } else {
+            whole &= measure_switches(args, &Order::all(&kinds), &setup, &mut switches);
         }
-        println!("{}", report::table(scenario, &kinds, &runs, &setup));
-        all.append(&mut runs);
     }
     if let Some(path) = &args.json {
-        let text = report::json(&machine, &setup, &all)?;
+        let text = report::json(&machine, &setup, &faults, &switches)?;
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(whole)
+}
+
+fn measure_fault(args: &Args, fault: Fault, kinds: &[Kind], setup: &Setup, all: &mut Vec<Run>) -> bool {
+    let mut runs = Vec::new();
+    let mut whole = true;
+    for number in 1..=args.runs {
+        for kind in kinds {
+            let label = format!("{} {number}/{} {}", fault.name(), args.runs, kind.name());
+            let run = tell(&label, measure::once(*kind, fault, setup));
+            whole &= run.as_ref().is_some_and(Run::is_whole);
+            runs.extend(run);
+        }
+    }
+    println!("{}", report::table(fault, kinds, &runs, setup));
+    all.append(&mut runs);
+    whole
+}
+
+fn measure_switches(args: &Args, orders: &[Order], setup: &Setup, all: &mut Vec<Planned>) -> bool {
+    let mut whole = true;
+    for number in 1..=args.runs {
+        for order in orders.iter().copied() {
+            let label = format!("planned {number}/{} {}", args.runs, order.name());
+            let run = tell(&label, planned::once(order, setup));
+            whole &= run.is_some();
+            all.extend(run);
+        }
+    }
+    println!("{}", report::planned_table(orders, all));
+    whole
+}
+
+/// Says how a run went.
+fn tell<T: fmt::Display>(label: &str, run: Result<T>) -> Option<T> {
+    match run {
+        Ok(run) => {
+            eprintln!("{label}: {run}");
+            Some(run)
+        }
+        Err(error) => {
+            eprintln!("{label}: failed: {error:#}");
+            None
+        }
+    }
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bellwether_tests::{Event, Fleet, GROUP, Kind, Options};
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::writer::Writers;
@@ -18,9 +17,9 @@ use crate::writer::Writers;
 const PHASE_MS: u64 = 2000;
 
 /// What goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Scenario {
+pub(crate) enum Fault {
     /// SIGKILL to the primary.
     Kill,
     /// SIGSTOP to the primary.
@@ -29,7 +28,7 @@ pub(crate) enum Scenario {
     LeaderKilled,
 }
 
-impl Scenario {
+impl Fault {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
@@ -49,7 +48,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    fn options(&self, kind: Kind) -> Options {
+    pub(crate) fn options(&self, kind: Kind) -> Options {
         Options {
             replicas: self.replicas,
             coordinators: self.coordinators,
@@ -65,7 +64,7 @@ impl Setup {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Run {
     pub(crate) program: &'static str,
-    pub(crate) scenario: Scenario,
+    pub(crate) scenario: Fault,
     /// First `+sdown` of the primary.
     pub(crate) sdown_ms: Option<f64>,
     /// First `+odown`.
@@ -93,7 +92,7 @@ impl Run {
             self.last_switch_ms,
         ];
         moments.iter().all(Option::is_some)
-            && (self.scenario != Scenario::LeaderKilled || self.leader_killed_ms.is_some())
+            && (self.scenario != Fault::LeaderKilled || self.leader_killed_ms.is_some())
     }
 }
 
@@ -118,7 +117,7 @@ impl fmt::Display for Run {
 }
 
 /// Starts a fleet, makes the fault happen, and takes the moments.
-pub(crate) fn once(kind: Kind, scenario: Scenario, setup: &Setup) -> Result<Run> {
+pub(crate) fn once(kind: Kind, scenario: Fault, setup: &Setup) -> Result<Run> {
     let mut fleet = Fleet::start(setup.options(kind))?;
     let replicas: Vec<u16> = fleet.servers[1..].iter().map(|server| server.port()).collect();
     let writers = Writers::start(&replicas);
@@ -129,12 +128,12 @@ pub(crate) fn once(kind: Kind, scenario: Scenario, setup: &Setup) -> Result<Run>
     // Bounded by what the reference may need: one attempt lost and the next after twice failover-timeout.
     let limit = Duration::from_millis(setup.down_after_ms + 3 * setup.failover_timeout_ms + 30_000);
     let fault = match scenario {
-        Scenario::Kill | Scenario::LeaderKilled => fleet.servers[0].kill()?,
-        Scenario::Hang => fleet.servers[0].pause()?,
+        Fault::Kill | Fault::LeaderKilled => fleet.servers[0].kill()?,
+        Fault::Hang => fleet.servers[0].pause()?,
     };
     let leader = match scenario {
-        Scenario::LeaderKilled => Some(kill_leader(&mut fleet, fault, limit)?),
-        Scenario::Kill | Scenario::Hang => None,
+        Fault::LeaderKilled => Some(kill_leader(&mut fleet, fault, limit)?),
+        Fault::Kill | Fault::Hang => None,
     };
     let survivors: Vec<usize> = (0..setup.coordinators)
         .filter(|index| leader.is_none_or(|(leader, _)| leader != *index))
@@ -200,7 +199,7 @@ fn is_switch(event: &Event) -> bool {
 
 fn evaluate(
     fleet: &Fleet,
-    (kind, scenario, setup): (Kind, Scenario, &Setup),
+    (kind, scenario, setup): (Kind, Fault, &Setup),
     fault: Instant,
     write: Option<Instant>,
     leader: Option<(usize, Instant)>,

@@ -5,7 +5,8 @@ use bellwether_tests::Kind;
 use bellwether_tests::machine::Machine;
 use serde_json::json;
 
-use crate::measure::{Run, Scenario, Setup};
+use crate::measure::{Fault, Run, Setup};
+use crate::planned::{Order, Planned};
 
 /// A figure: its label, and where a run keeps it.
 type Figure = (&'static str, fn(&Run) -> Option<f64>);
@@ -61,7 +62,7 @@ pub(crate) fn heading(machine: &Machine, setup: &Setup) -> String {
 }
 
 /// One scenario as text: per figure min, median, max of each program, the median beyond down-after, and the ratios.
-pub(crate) fn table(scenario: Scenario, kinds: &[Kind], runs: &[Run], setup: &Setup) -> String {
+pub(crate) fn table(scenario: Fault, kinds: &[Kind], runs: &[Run], setup: &Setup) -> String {
     let mut text = format!("{}\n{:26}", scenario.name(), "");
     for kind in kinds {
         text.push_str(&format!("{:^39}", kind.name()));
@@ -102,9 +103,48 @@ pub(crate) fn table(scenario: Scenario, kinds: &[Kind], runs: &[Run], setup: &Se
     text
 }
 
+/// A planned switch as text: per order min, median and max of each figure, and how many times as much the first one takes.
+pub(crate) fn planned_table(orders: &[Order], runs: &[Planned]) -> String {
+    let mut text = format!("planned\n{:40}", "");
+    for label in ["longest gap, ms", "writes lost", "+switch-master, ms"] {
+        text.push_str(&format!("{label:^28}"));
+    }
+    text.push_str(&format!("   ratio\n{:40}", "order"));
+    for _ in 0..3 {
+        text.push_str(&format!("{:>8} {:>8} {:>8}  ", "min", "median", "max"));
+    }
+    text.push_str("     gap   runs\n");
+    let spread = |order: Order, figure: fn(&Planned) -> f64| {
+        let runs = runs.iter().filter(|run| run.order == order);
+        Spread::of(runs.map(figure).collect())
+    };
+    for order in orders.iter().copied() {
+        text.push_str(&format!("{:40}", order.name()));
+        let figures: [fn(&Planned) -> f64; 3] =
+            [|run| run.gap_ms, |run| f64::from(run.lost), |run| run.switch_ms];
+        for figure in figures {
+            text.push_str(&match spread(order, figure) {
+                Some(Spread { min, median, max }) => format!("{min:>8.1} {median:>8.1} {max:>8.1}  "),
+                None => format!("{:>8} {:>8} {:>8}  ", "-", "-", "-"),
+            });
+        }
+        let first = orders.first().and_then(|first| spread(*first, |run| run.gap_ms));
+        let here = spread(order, |run| run.gap_ms);
+        let shown = first
+            .zip(here)
+            .map(|(first, here)| ratio(first.median, here.median));
+        let count = runs.iter().filter(|run| run.order == order).count();
+        text.push_str(&format!(
+            "{:>8} {count:>6}\n",
+            shown.unwrap_or_else(|| "-".to_owned())
+        ));
+    }
+    text
+}
+
 /// Everything measured, with the machine and the setup.
-pub(crate) fn json(machine: &Machine, setup: &Setup, runs: &[Run]) -> Result<String> {
-    let all = json!({ "machine": machine, "setup": setup, "runs": runs });
+pub(crate) fn json(machine: &Machine, setup: &Setup, runs: &[Run], planned: &[Planned]) -> Result<String> {
+    let all = json!({ "machine": machine, "setup": setup, "runs": runs, "planned": planned });
     serde_json::to_string_pretty(&all).context("writing the runs as JSON")
 }
 
