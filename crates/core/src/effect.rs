@@ -124,6 +124,9 @@ pub enum Command {
     Ping,
     /// `INFO`
     Info,
+    /// `INFO`, and before it `REPLCONF GETACK`, which has no reply where it is allowed: a replica then tells its primary
+    /// at once how far it has come, for which a hand-over waits. By itself it does so once a second.
+    InfoAndAck,
     /// `PUBLISH __sentinel__:hello <message>`
     Hello {
         /// The message.

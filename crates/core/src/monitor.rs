@@ -40,6 +40,7 @@ impl Group {
     /// Sends everything that is due to instances and sentinels.
     pub(crate) fn talk(&mut self, cx: &mut Context) {
         let ping_period = ping_period(self.rules.down_after, cx.tunables.ping_period);
+        let successor = self.successor();
         let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
         for addr in addrs {
             let info_period = self.info_period(&addr, cx.tunables.info_period, cx.now);
@@ -65,7 +66,11 @@ impl Group {
             if info_due(instance, info_period, cx) {
                 instance.info_asked_at = Some(cx.now);
                 instance.info_wanted = false;
-                commands.push(Command::Info);
+                commands.push(if Some(&addr) == successor.as_ref() {
+                    Command::InfoAndAck
+                } else {
+                    Command::Info
+                });
             }
             cx.send(&mut instance.link, commands, false);
         }

@@ -31,6 +31,14 @@ impl Group {
         })
     }
 
+    /// The replica to which the primary is handing over.
+    pub(crate) fn successor(&self) -> Option<Addr> {
+        match self.run.as_ref().map(|run| &run.stage) {
+            Some(Stage::Promoting { candidate, .. }) if self.is_handing_over() => Some(candidate.clone()),
+            _ => None,
+        }
+    }
+
     /// The server whose writes are held back: a `PUBLISH` would wait there, and everything behind it.
     pub(crate) fn paused_server(&self) -> Option<Addr> {
         let run = self

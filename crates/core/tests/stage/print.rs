@@ -85,6 +85,7 @@ impl Stage {
         let (kind, text) = match command {
             Command::Ping => ("ping", "ping".to_owned()),
             Command::Info => ("info", "info".to_owned()),
+            Command::InfoAndAck => ("info", "info, and confirm".to_owned()),
             Command::Hello { message } => ("hello", format!("hello {message}")),
             Command::AskDown {
                 port,

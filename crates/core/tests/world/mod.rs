@@ -76,7 +76,7 @@ impl World {
     pub(crate) fn execute(&mut self, at: SocketAddr, command: &Command) -> Reply {
         match command {
             Command::Ping => Reply::Ping(self.servers[&at].pong.clone()),
-            Command::Info => Reply::Info(self.info(at)),
+            Command::Info | Command::InfoAndAck => Reply::Info(self.info(at)),
             Command::Reconfigure { follow } => self.reconfigure(at, follow.as_ref()),
             Command::HandOver { to, .. } => self.hand_over(at, to),
             Command::Hello { .. } | Command::ScriptKill | Command::Release | Command::Unpause => Reply::Done,

@@ -42,6 +42,8 @@ enum Awaited {
 enum Kind {
     Ping,
     Info,
+    /// As `Info`; a refusal of the `REPLCONF` before it may come first.
+    InfoAndAck,
     AskDown,
     /// Anything that is no error will do.
     Other,
@@ -112,6 +114,7 @@ impl Replies {
         let kind = match command {
             Command::Ping => Kind::Ping,
             Command::Info => Kind::Info,
+            Command::InfoAndAck => Kind::InfoAndAck,
             Command::AskDown { .. } => Kind::AskDown,
             _ => Kind::Other,
         };
@@ -134,6 +137,10 @@ impl Replies {
                 None => Meaning::Nothing,
             },
             Awaited::Subscribe => Meaning::SubscribeRefused(describe(&value)),
+            Awaited::Plain(_, Kind::InfoAndAck) if is_about_replconf(&value) => {
+                self.awaited.push_front(first);
+                Meaning::Nothing
+            }
             Awaited::Plain(request, kind) => Meaning::Reply(*request, plain(*kind, &value)),
             Awaited::Transaction(request, transaction) => match transaction.take(&value) {
                 Some(reply) => Meaning::Reply(*request, reply),
@@ -207,7 +214,7 @@ pub(super) fn hello(items: &[Value]) -> Option<String> {
 fn plain(kind: Kind, value: &Value) -> Reply {
     match kind {
         Kind::Ping => ping(value),
-        Kind::Info => match value {
+        Kind::Info | Kind::InfoAndAck => match value {
             Value::Bulk(text) | Value::Verbatim { text, .. } => {
                 Reply::Info(String::from_utf8_lossy(text).into_owned())
             }
@@ -218,6 +225,18 @@ fn plain(kind: Kind, value: &Value) -> Reply {
             Value::Error(_) => refused_or_odd(value),
             _ => Reply::Done,
         },
+    }
+}
+
+/// Whether a reply is to `REPLCONF` and not to what follows it: a refusal that names it, or a status, which INFO never has.
+fn is_about_replconf(value: &Value) -> bool {
+    match value {
+        Value::Simple(_) => true,
+        Value::Error(text) => text
+            .to_ascii_lowercase()
+            .windows(8)
+            .any(|part| part == b"replconf"),
+        _ => false,
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) const fn transaction(command: &Command) -> Option<Shape> {
         Command::Release => Some(Shape { len: 6, decisive: 3 }),
         Command::Ping
         | Command::Info
+        | Command::InfoAndAck
         | Command::Hello { .. }
         | Command::AskDown { .. }
         | Command::ScriptKill
@@ -65,6 +66,10 @@ impl<'a> Writer<'a> {
         match command {
             Command::Ping => self.words(&["PING"]),
             Command::Info => self.words(&["INFO"]),
+            Command::InfoAndAck => {
+                self.words(&["REPLCONF", "GETACK", "*"]);
+                self.words(&["INFO"]);
+            }
             Command::Hello { message } => self.words(&["PUBLISH", HELLO_CHANNEL, message]),
             Command::AskDown {
                 host,

@@ -29,7 +29,7 @@ impl Server {
             Command::AskDown { .. } => refused("ERR unknown command 'SENTINEL', with args beginning with: "),
             Command::ScriptKill => self.script_kill(now, acts),
             _ if self.busy => refused(BUSY),
-            Command::Info => Reply::Info(self.info(now)),
+            Command::Info | Command::InfoAndAck => Reply::Info(self.info(now)),
             Command::Hello { message } => {
                 self.publish(&message, acts);
                 Reply::Done

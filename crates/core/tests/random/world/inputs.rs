@@ -94,7 +94,7 @@ impl<R: Rng> World<R> {
         let reply = match command {
             _ if !fitting => self.any_reply(),
             Command::Ping => Reply::Ping(self.pong()),
-            Command::Info => Reply::Info(self.info()),
+            Command::Info | Command::InfoAndAck => Reply::Info(self.info()),
             Command::AskDown { epoch, candidate, .. } => Reply::Verdict(self.verdict(epoch, candidate)),
             _ if self.chance(10) => Reply::Refused("NOPERM".to_owned()),
             _ => Reply::Done,

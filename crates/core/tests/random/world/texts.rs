@@ -105,7 +105,9 @@ impl<R: Rng> World<R> {
     fn well_answered(&self, link: LinkId, command: &Command, infos: &mut VecDeque<String>) -> Reply {
         match command {
             Command::Ping => Reply::Ping(Pong::Pong),
-            Command::Info => Reply::Info(infos.pop_front().unwrap_or_else(|| self.info_of(link))),
+            Command::Info | Command::InfoAndAck => {
+                Reply::Info(infos.pop_front().unwrap_or_else(|| self.info_of(link)))
+            }
             Command::AskDown { .. } => Reply::Verdict(Verdict {
                 down: false,
                 leader: None,

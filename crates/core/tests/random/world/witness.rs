@@ -181,7 +181,12 @@ impl Witness {
                     "the role goes to {to:?}, a choice that is not on disk"
                 );
             }
-            Command::Ping | Command::Info | Command::ScriptKill | Command::Release | Command::Unpause => {}
+            Command::Ping
+            | Command::Info
+            | Command::InfoAndAck
+            | Command::ScriptKill
+            | Command::Release
+            | Command::Unpause => {}
         }
     }
 

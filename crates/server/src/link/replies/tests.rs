@@ -63,6 +63,31 @@ fn replies_to_info() {
 }
 
 #[test]
+fn info_comes_behind_a_refused_replconf_or_alone() {
+    let info = || Value::bulk("role:slave\r\n");
+    let reply = Meaning::Reply(RequestId(0), Reply::Info("role:slave\r\n".into()));
+    let mut alone = after(&[Command::InfoAndAck]);
+    assert_eq!(alone.take(info()), Ok(reply));
+    for refusal in [
+        Value::error("NOPERM User watch has no permissions to run the 'replconf' command"),
+        Value::error("ERR unknown command 'REPLCONF', with args beginning with: 'GETACK' '*' "),
+        Value::simple("OK"),
+    ] {
+        let mut replies = after(&[Command::InfoAndAck, Command::Ping]);
+        assert_eq!(replies.take(refusal), Ok(Meaning::Nothing));
+        let reply = Meaning::Reply(RequestId(0), Reply::Info("role:slave\r\n".into()));
+        assert_eq!(replies.take(info()), Ok(reply));
+        let pong = Meaning::Reply(RequestId(1), Reply::Ping(Pong::Pong));
+        assert_eq!(replies.take(Value::simple("PONG")), Ok(pong));
+    }
+    check(
+        &Command::InfoAndAck,
+        Value::error("NOPERM this user has no permissions to run the 'info' command"),
+        Reply::Refused("NOPERM this user has no permissions to run the 'info' command".into()),
+    );
+}
+
+#[test]
 fn replies_of_peers() {
     let ask = Command::AskDown {
         host: "10.0.0.1".into(),
