@@ -248,8 +248,9 @@ fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> V
     let count = rng.random_range(2..=10);
     let mut plan = Vec::with_capacity(count);
     for n in 0..count {
-        // The first is one that makes a failover likely: the others meet it.
-        let kind = if n == 0 {
+        // The first, and each third after it, makes a failover likely: the others meet it.
+        let leads = n % 3 == 0;
+        let kind = if leads {
             if profile == Profile::Planned {
                 "order-coordinated"
             } else {
@@ -259,14 +260,14 @@ fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> V
             kinds[rng.random_range(0..kinds.len())]
         };
         let from = Time::from_millis(rng.random_range(WARM_UP_MS..setup.faults_end.millis() - 2_000));
-        let when = if n > 0 && rng.random_range(0..2) == 0 {
+        let when = if !leads && rng.random_range(0..2) == 0 {
             let kind = TRIGGERS[rng.random_range(0..TRIGGERS.len())];
             let delay = Duration::from_micros(rng.random_range(0..20_000));
             When::After(Time::from_millis(from.millis() / 2), kind, delay)
         } else {
             When::At(from)
         };
-        let fault = draw_fault(kind, n == 0, setup, rng);
+        let fault = draw_fault(kind, leads, setup, rng);
         plan.push(Planned { when, fault });
     }
     plan

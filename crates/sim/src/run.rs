@@ -72,7 +72,7 @@ pub fn run_plan(setup: &Setup, plan: Vec<Planned>, keeps_lines: bool, until: Opt
 
 fn play(world: &mut World, setup: &Setup, until: Option<Time>) -> Option<Duration> {
     let end = until.unwrap_or(Time::from_micros(u64::MAX));
-    if !advance(world, setup.faults_end.min(end)) || end <= setup.faults_end {
+    if !world.advance(setup.faults_end.min(end)) || end <= setup.faults_end {
         return None;
     }
     world.heal();
@@ -81,7 +81,7 @@ fn play(world: &mut World, setup: &Setup, until: Option<Time>) -> Option<Duratio
     let mut look_at = setup.faults_end;
     loop {
         look_at = look_at + LOOK_EVERY;
-        if look_at > end || !advance(world, look_at) {
+        if look_at > end || !world.advance(look_at) {
             return None;
         }
         match world.unrest() {
@@ -99,14 +99,4 @@ fn play(world: &mut World, setup: &Setup, until: Option<Time>) -> Option<Duratio
             Some(_) => well_since = None,
         }
     }
-}
-
-/// Lets everything happen up to a time. `false` if a promise was broken.
-fn advance(world: &mut World, until: Time) -> bool {
-    while world.next().is_some_and(|next| next <= until) {
-        if !world.step() {
-            return false;
-        }
-    }
-    world.violation().is_none()
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Write};
 
 use anyhow::Result;
-use bellwether_sim::{Time, World};
+use bellwether_sim::World;
 
 use super::{Chosen, time};
 
@@ -42,7 +42,7 @@ impl Step {
                 "" | "n" => until_line(&mut world),
                 "s" => (0..rest.parse().unwrap_or(1_u64)).all(|_| world.step()),
                 "u" => match time(rest) {
-                    Ok(at) => until(&mut world, at),
+                    Ok(at) => world.advance(at),
                     Err(error) => {
                         println!("{error}");
                         true
@@ -74,15 +74,6 @@ impl Step {
         }
         Ok(world.violation().is_none())
     }
-}
-
-fn until(world: &mut World, at: Time) -> bool {
-    while world.next().is_some_and(|next| next <= at) {
-        if !world.step() {
-            return false;
-        }
-    }
-    true
 }
 
 fn until_line(world: &mut World) -> bool {

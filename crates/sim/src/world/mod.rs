@@ -254,13 +254,6 @@ impl World {
         self.agenda.insert((time.max(self.now), self.serial), due);
     }
 
-    /// When something happens next.
-    #[must_use]
-    pub fn next(&self) -> Option<Time> {
-        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
-        self.next_wake().map(|(at, _)| at).into_iter().chain(agenda).min()
-    }
-
     /// Which process wakes next by itself, and when.
     fn next_wake(&self) -> Option<(Time, Actor)> {
         let runs = |state: &State| *state == State::Running;
@@ -281,8 +274,19 @@ impl World {
         nodes.chain(hosts).chain(writers).min()
     }
 
-    /// Lets the next thing happen. `false` if something that must never happen did: nothing does any more.
+    /// Lets the next thing happen. `false` if nothing does any more, because something that must never happen did.
     pub fn step(&mut self) -> bool {
+        self.step_until(Time::from_micros(u64::MAX))
+    }
+
+    /// Lets everything happen up to a time. `false` if something that must never happen did.
+    pub fn advance(&mut self, until: Time) -> bool {
+        while self.step_until(until) {}
+        self.violation().is_none()
+    }
+
+    /// Lets the next thing happen if it does so by then. `false` if not.
+    fn step_until(&mut self, until: Time) -> bool {
         if self.violation().is_some() {
             return false;
         }
@@ -290,6 +294,9 @@ impl World {
         let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
         match (wake, agenda) {
             (Some((at, actor)), agenda) if agenda.is_none_or(|first| at < first) => {
+                if at > until {
+                    return false;
+                }
                 self.now = self.now.max(at);
                 self.trace.step(self.now, actor);
                 match actor {
@@ -298,7 +305,7 @@ impl World {
                     Actor::Client(n) => self.wake_writer(n),
                 }
             }
-            (_, Some(_)) => {
+            (_, Some(at)) if at <= until => {
                 if let Some(((at, serial), due)) = self.agenda.pop_first() {
                     self.now = self.now.max(at);
                     self.trace.step(self.now, serial);
