@@ -15,15 +15,19 @@ use crate::allowed::{self, Allowed, Difference, NOTHING};
 /// Covers a failover of the reference with all its waits, and the repair of the old primary.
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// What makes a coordinator a candidate, and so no mere observer of a failover.
+const CANDIDACY: &str = "+try-failover";
+
 /// A situation: what is done until it has settled, and an event that comes too.
 struct Situation {
     name: &'static str,
     act: fn(&mut Fleet) -> Result<()>,
-    /// What tells that it is over, in any order.
+    /// What tells that it is over, in any order; every coordinator that is compared must publish it.
     last: &'static [&'static str],
 }
 
-const SITUATIONS: &[Situation] = &[
+/// With one coordinator, which does everything itself.
+const ALONE: &[Situation] = &[
     Situation {
         name: "options set",
         act: |fleet| {
@@ -82,6 +86,53 @@ const SITUATIONS: &[Situation] = &[
     },
 ];
 
+/// With three, of which those are compared that did not stand for election: what an observer tells.
+const OBSERVED: &[Situation] = &[
+    Situation {
+        name: "observed: failover by order",
+        act: |fleet| {
+            let primary = fleet.wait_stable()?;
+            fleet.coordinators[0].ask::<()>(&["SENTINEL", "FAILOVER", GROUP])?;
+            fleet.wait_moved_from(primary)?;
+            fleet.wait_stable().map(|_| ())
+        },
+        last: &["+switch-master"],
+    },
+    Situation {
+        name: "observed: primary killed",
+        act: |fleet| {
+            let primary = fleet.wait_stable()?;
+            let killed = fleet.servers[primary].kill()?;
+            fleet.wait_moved_from(primary)?;
+            // The next situation is about its return: who leads must be through, and have found it down too.
+            fleet.journal.wait_event("+failover-end", killed, LIMIT)?;
+            wait_for("all to find the old primary down", LIMIT, || {
+                for coordinator in &fleet.coordinators {
+                    let replicas = coordinator.replicas()?;
+                    let mut flags = replicas.iter().filter_map(|replica| replica.get("flags"));
+                    ensure!(
+                        flags.any(|flags| flags.contains("s_down")),
+                        "not {}",
+                        coordinator.name()
+                    );
+                }
+                Ok(())
+            })
+        },
+        last: &["+switch-master", "+sdown slave"],
+    },
+    Situation {
+        name: "observed: old primary back",
+        act: |fleet| {
+            let down = fleet.servers.iter_mut().position(|server| !server.is_live());
+            let killed = down.and_then(|index| fleet.servers.get_mut(index));
+            killed.context("no server is down")?.restart()?;
+            fleet.wait_stable().map(|_| ())
+        },
+        last: &["-sdown slave"],
+    },
+];
+
 /// The references, and ourselves.
 const KINDS: [Kind; 3] = [Kind::RedisSentinel, Kind::ValkeySentinel, Kind::Bellwether];
 
@@ -103,13 +154,15 @@ fn the_same_events_come_with_the_same_words() -> Result<()> {
 type Told = Vec<BTreeSet<String>>;
 
 fn go_through(kind: Kind) -> Result<Told> {
-    let mut fleet = start(kind)?;
-    let told = SITUATIONS
-        .iter()
-        .map(|situation| happen(&mut fleet, situation).context(situation.name))
-        .collect::<Result<Told>>();
-    let told = told.context(kind.name())?;
-    fleet.finish()?;
+    let mut told = Told::new();
+    for (coordinators, situations) in [(1, ALONE), (3, OBSERVED)] {
+        let mut fleet = start(kind, coordinators)?;
+        for situation in situations {
+            let forms = happen(&mut fleet, situation).context(situation.name);
+            told.push(forms.context(kind.name())?);
+        }
+        fleet.finish()?;
+    }
     Ok(told)
 }
 
@@ -121,11 +174,15 @@ fn judge(reference: Kind, theirs: Told, ours: &Told) -> Result<()> {
     println!(
         "events compared with {}: {} situations, {} forms",
         reference.name(),
-        SITUATIONS.len(),
+        theirs.len(),
         seen.len()
     );
     let mut differences = Vec::new();
-    for (situation, (theirs, ours)) in SITUATIONS.iter().zip(theirs.into_iter().zip(ours.clone())) {
+    for (situation, (theirs, ours)) in ALONE
+        .iter()
+        .chain(OBSERVED)
+        .zip(theirs.into_iter().zip(ours.clone()))
+    {
         let (theirs, ours) = allowed::unmatched(theirs.into_iter().collect(), ours.into_iter().collect());
         let difference = |reference, here| Difference {
             case: situation.name.to_owned(),
@@ -148,11 +205,11 @@ fn judge(reference: Kind, theirs: Told, ours: &Told) -> Result<()> {
     report.into_result()
 }
 
-fn start(kind: Kind) -> Result<Fleet> {
+fn start(kind: Kind, coordinators: usize) -> Result<Fleet> {
     Fleet::start(Options {
         flavour: kind.servers(),
-        coordinators: 1,
-        quorum: 1,
+        coordinators,
+        quorum: coordinators / 2 + 1,
         // The same for both, as the periods are part of what is compared.
         down_after_ms: 1500,
         // A full copy begins at once: how long a failover lasts is not what is compared.
@@ -165,46 +222,93 @@ fn start(kind: Kind) -> Result<Fleet> {
 fn happen(fleet: &mut Fleet, situation: &Situation) -> Result<BTreeSet<String>> {
     let start = Instant::now();
     (situation.act)(fleet)?;
-    for last in situation.last {
-        let words: Vec<&str> = last.split(' ').collect();
-        fleet.journal.wait(situation.name, start, LIMIT, |event| {
-            let is_last = words.first() == Some(&event.name.as_str())
-                && words.iter().skip(1).all(|word| event.payload.contains(word));
-            is_last.then_some(())
-        })?;
-    }
-    let epoch = fleet.coordinators[0].primary()?.get("config-epoch").cloned();
-    let ports: Vec<String> = fleet
-        .servers
-        .iter()
-        .map(|server| server.port().to_string())
-        .collect();
-    let id = fleet.coordinators[0].id().to_owned();
-    let events = fleet.journal.since(start);
-    Ok(events
-        .iter()
-        .map(|event| form(event, &ports, &id, epoch.as_deref()))
-        .collect())
+    let events = wait_for(situation.name, LIMIT, || {
+        let events = compared(fleet, start)?;
+        for last in situation.last {
+            let sources: BTreeSet<usize> = events.iter().map(|event| event.source).collect();
+            let told = |source: &usize| {
+                events
+                    .iter()
+                    .any(|event| event.source == *source && is(event, last))
+            };
+            let silent: Vec<&usize> = sources.iter().filter(|source| !told(source)).collect();
+            ensure!(
+                !sources.is_empty() && silent.is_empty(),
+                "{last} has not come from {silent:?}"
+            );
+        }
+        Ok(events)
+    })?;
+    let names = Names::of(fleet);
+    Ok(events.iter().map(|event| names.form(event)).collect())
 }
 
-/// An event with what depends on the run replaced.
-fn form(event: &Event, ports: &[String], id: &str, epoch: Option<&str>) -> String {
-    let mut is_number_epoch = matches!(event.name.as_str(), "+new-epoch" | "+vote-for-leader");
-    let mut words = vec![event.name.clone()];
-    for word in event.payload.split(' ') {
-        let is_addr = word
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| ports.iter().any(|known| known == port));
-        words.push(match word {
-            _ if ports.iter().any(|port| port == word) => "<port>".to_owned(),
-            _ if is_addr => "<addr>".to_owned(),
-            _ if word == id => "<id>".to_owned(),
-            _ if is_number_epoch && (epoch == Some(word) || word.parse::<u64>().is_ok()) => {
-                is_number_epoch = false;
-                "<epoch>".to_owned()
-            }
-            _ => word.to_owned(),
-        });
+/// The events of all coordinators, or where there are several, of those that did not stand for election.
+fn compared(fleet: &Fleet, start: Instant) -> Result<Vec<Event>> {
+    let mut events = fleet.journal.since(start);
+    let candidates: BTreeSet<usize> = events
+        .iter()
+        .filter(|event| fleet.coordinators.len() > 1 && event.name == CANDIDACY)
+        .map(|event| event.source)
+        .collect();
+    ensure!(
+        candidates.len() < fleet.coordinators.len(),
+        "every coordinator was a candidate"
+    );
+    events.retain(|event| !candidates.contains(&event.source));
+    Ok(events)
+}
+
+/// Whether an event is the one described: its name, then words of its payload.
+fn is(event: &Event, described: &str) -> bool {
+    let mut words = described.split(' ');
+    words.next() == Some(&event.name) && words.all(|word| event.payload.contains(word))
+}
+
+/// What differs from run to run.
+struct Names {
+    ports: Vec<String>,
+    ids: Vec<String>,
+}
+
+impl Names {
+    fn of(fleet: &Fleet) -> Self {
+        let servers = fleet.servers.iter().map(|server| server.port());
+        let coordinators = fleet.coordinators.iter().map(|coordinator| coordinator.port());
+        Self {
+            ports: servers.chain(coordinators).map(|port| port.to_string()).collect(),
+            ids: fleet
+                .coordinators
+                .iter()
+                .map(|coordinator| coordinator.id().to_owned())
+                .collect(),
+        }
     }
-    words.join(" ")
+
+    /// An event with what depends on the run replaced.
+    fn form(&self, event: &Event) -> String {
+        let mut is_epoch_due = matches!(event.name.as_str(), "+new-epoch" | "+vote-for-leader");
+        let mut is_count = false;
+        let mut words = vec![event.name.clone()];
+        for word in event.payload.split(' ') {
+            let is_port = |text: &str| self.ports.iter().any(|port| port == text);
+            let is_addr = word.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
+            words.push(match word {
+                _ if is_port(word) => "<port>".to_owned(),
+                _ if is_addr => "<addr>".to_owned(),
+                _ if self.ids.iter().any(|id| id == word) => "<id>".to_owned(),
+                _ if is_epoch_due && word.parse::<u64>().is_ok() => {
+                    is_epoch_due = false;
+                    "<epoch>".to_owned()
+                }
+                // How many had agreed by then depends on the moment; how many were needed does not.
+                _ if is_count => word
+                    .split_once('/')
+                    .map_or_else(|| word.to_owned(), |(_, of)| format!("<n>/{of}")),
+                _ => word.to_owned(),
+            });
+            is_count = word == "#quorum";
+        }
+        words.join(" ")
+    }
 }
