@@ -249,6 +249,13 @@ impl Context {
         self.event(EventKind::IdTaken, Some(group), payload, Some(reason.to_owned()));
     }
 
+    /// How long ago another coordinator that goes by our id was last spoken of; `None` if it seems to be gone.
+    pub(crate) fn id_taken_ago(&self) -> Option<Duration> {
+        let ago = self.now.since(self.id_taken_at?);
+        // It is spoken of again after the spacing, as long as it is there and hellos come.
+        (ago < 2 * ID_TAKEN_SPACING).then_some(ago)
+    }
+
     /// Notes something odd that came in and is not used.
     pub(crate) fn odd(&mut self, group: Option<&GroupName>, what: String) {
         self.odd_inputs += 1;

@@ -212,6 +212,35 @@ async fn what_cannot_be_saved_is_refused_until_it_can() {
 }
 
 #[tokio::test]
+async fn a_state_directory_that_another_one_took_is_not_written() {
+    let place = Place::new();
+    let state = place.path("state");
+    fs::create_dir(&state).expect("a directory");
+    place.write(&format!("bellwether state-dir {}\n", state.display()));
+    let daemon = place.prepare().await.expect("it starts");
+    let handle = daemon.handle().clone();
+    let running = tokio::spawn(daemon.run());
+    assert_eq!(order(place.port, "SENTINEL FLUSHCONFIG").await, "+OK");
+    fs::rename(&state, place.path("away")).expect("moved");
+    fs::create_dir(&state).expect("made again");
+    let other = StateLock::take(&read(&place.conf()), &place.conf()).expect("nobody has the new one");
+    let refused = order(place.port, "SENTINEL FLUSHCONFIG").await;
+    assert!(refused.starts_with("-ERR"), "{refused}");
+    assert!(!place.saved().exists());
+    drop(other);
+    let saved = async {
+        while order(place.port, "SENTINEL FLUSHCONFIG").await != "+OK" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, saved).await.expect("it is saved again");
+    // It has the lock of the new one.
+    StateLock::take(&read(&place.conf()), &place.conf()).expect_err("in use");
+    handle.shutdown();
+    running.await.expect("no panic").expect("an orderly end");
+}
+
+#[tokio::test]
 async fn a_group_is_monitored_across_a_restart() {
     let place = Place::new();
     place.write("");

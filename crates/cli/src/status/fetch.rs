@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
 
-use super::report::{Fields, Group, Replication, Report};
+use super::report::{Fields, Group, Replication, Report, trouble};
 use crate::connect::{Credentials, HostPort, Limits, connect};
 
 /// A person waits: a sentinel that needs longer is as good as hanging. Generous for 10,000 groups.
@@ -42,8 +42,11 @@ pub(super) async fn fetch(at: &HostPort, credentials: &Credentials, only: &[Stri
     for chunk in primaries.chunks(GROUPS_PER_PIPELINE) {
         groups.extend(members(&mut connection, chunk).await?);
     }
+    // A user may be allowed to list groups and nothing more; then the table is all that there is.
+    let info: RedisResult<String> = cmd("INFO").arg("sentinel").query_async(&mut connection).await;
     Ok(Report {
         sentinel: at.to_string(),
+        trouble: info.map(|info| trouble(&info)).unwrap_or_default(),
         groups,
     })
 }

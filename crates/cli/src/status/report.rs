@@ -17,7 +17,26 @@ pub(super) type Fields = BTreeMap<String, String>;
 pub(super) struct Report {
     /// The sentinel that was asked.
     pub(super) sentinel: String,
+    /// What is wrong with the sentinel itself, in words. Only ours tells.
+    pub(super) trouble: Vec<String>,
     pub(super) groups: Vec<Group>,
+}
+
+/// What the `sentinel` section of INFO says is wrong.
+pub(super) fn trouble(info: &str) -> Vec<String> {
+    let lines = info.lines().filter_map(|line| line.trim_end().split_once(':'));
+    lines
+        .filter_map(|(name, value)| match name {
+            "bellwether_save_failed" => {
+                Some(format!("the state cannot be saved, so no vote is given: {value}"))
+            }
+            "bellwether_id_taken_seconds_ago" => Some(format!(
+                "another coordinator goes by the same id ({value} s ago): stop one of the two"
+            )),
+            "sentinel_tilt" if value == "1" => Some("it is in TILT mode and starts no failover".to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Report {

@@ -7,10 +7,14 @@ use crate::output::{Output, Style};
 
 /// The whole report, line by line.
 pub(super) fn lines(report: &Report, out: Output) -> Vec<String> {
+    let told = report.trouble.iter();
+    let mut lines: Vec<String> = told
+        .map(|words| out.paint(Style::Bad, format_args!("{}: {words}", report.sentinel)))
+        .collect();
     if report.groups.is_empty() {
-        return vec![format!("{} watches no group.", report.sentinel)];
+        lines.push(format!("{} watches no group.", report.sentinel));
+        return lines;
     }
-    let mut lines = Vec::new();
     for group in &report.groups {
         if !lines.is_empty() {
             lines.push(String::new());
@@ -197,6 +201,7 @@ mod tests {
     #[test]
     fn a_group_is_shown_member_by_member() {
         let report = Report {
+            trouble: Vec::new(),
             sentinel: "127.0.0.1:26379".to_owned(),
             groups: vec![group()],
         };
@@ -246,6 +251,7 @@ mod tests {
     #[test]
     fn no_group_is_said_in_words() {
         let report = Report {
+            trouble: Vec::new(),
             sentinel: "h:1".to_owned(),
             groups: Vec::new(),
         };
@@ -260,5 +266,27 @@ mod tests {
             [0, 9_999, 10_240, 50 << 20].map(bytes),
             ["0 B", "9999 B", "10 KiB", "50 MiB"]
         );
+    }
+
+    #[test]
+    fn trouble_comes_first_and_is_shown_without_groups_too() {
+        let info = "# Sentinel\r\nsentinel_masters:0\r\nsentinel_tilt:1\r\nbellwether_save_failed:cannot write: no room\r\n\
+                    bellwether_id_taken_seconds_ago:7\r\n";
+        let report = Report {
+            sentinel: "127.0.0.1:1".to_owned(),
+            trouble: super::super::report::trouble(info),
+            groups: Vec::new(),
+        };
+        let lines = lines(&report, Output::plain());
+        assert_eq!(
+            lines,
+            [
+                "127.0.0.1:1: it is in TILT mode and starts no failover",
+                "127.0.0.1:1: the state cannot be saved, so no vote is given: cannot write: no room",
+                "127.0.0.1:1: another coordinator goes by the same id (7 s ago): stop one of the two",
+                "127.0.0.1:1 watches no group.",
+            ]
+        );
+        assert_eq!(super::super::report::trouble("sentinel_tilt:0\r\n"), [""; 0]);
     }
 }

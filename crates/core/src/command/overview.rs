@@ -174,6 +174,14 @@ pub(super) fn info_section(
         cx.tilt.total(),
         cx.crash_points.bits(),
     );
+    // Only while there is trouble, so that nobody's parser meets them on a good day. Writing to a text cannot fail.
+    if let Some(reason) = cx.out.save_error() {
+        let reason = reason.replace(['\r', '\n'], " ");
+        let _ = write!(text, "bellwether_save_failed:{reason}\r\n");
+    }
+    if let Some(ago) = cx.id_taken_ago() {
+        let _ = write!(text, "bellwether_id_taken_seconds_ago:{}\r\n", ago.as_secs());
+    }
     for (i, group) in groups.values().enumerate() {
         let status = match (group.odown_since, group.primary_is_sdown()) {
             (Some(_), _) => "odown",

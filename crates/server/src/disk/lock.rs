@@ -111,6 +111,31 @@ impl StateLock {
         }
     }
 
+    /// Sees to it that what is at `path` now is what is locked: a directory that was deleted and made again, or a file
+    /// that an editor has replaced, is another one, and the old lock keeps nobody from it. Gives whether it had to
+    /// be locked anew.
+    ///
+    /// # Errors
+    /// If another process has it by now. What is not there cannot be taken by anybody and is no error.
+    pub(super) fn renew(&mut self, path: &Path) -> Result<bool, LockError> {
+        let Some(held) = &self.held else {
+            return Ok(false);
+        };
+        let (Ok(locked), Ok(there)) = (held.metadata(), fs::metadata(path)) else {
+            return Ok(false);
+        };
+        if (locked.dev(), locked.ino()) == (there.dev(), there.ino()) {
+            return Ok(false);
+        }
+        *self = Self::of(path, "the place of the state", self.moves)?;
+        Ok(true)
+    }
+
+    /// Whether it is a file that is locked, which is replaced at each save.
+    pub(super) const fn moves(&self) -> bool {
+        self.moves
+    }
+
     /// Locks what is about to take the file's place, before it does.
     pub(super) fn extend_to(&self, successor: &File) {
         if self.moves && self.held.is_some() {
@@ -176,6 +201,29 @@ mod tests {
         taken_by(&path);
         drop(lock);
         StateLock::of(&path, "the file", true).expect("free again");
+    }
+
+    #[test]
+    fn a_place_that_was_replaced_is_locked_anew_or_is_taken() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let path = parent.path().join("state");
+        fs::create_dir(&path).expect("made");
+        let mut lock = StateLock::of(&path, "the state-dir", false).expect("free");
+        assert!(!lock.renew(&path).expect("unchanged"));
+        // Moved away and not deleted, so that its number is not given again.
+        fs::rename(&path, parent.path().join("old")).expect("moved");
+        assert!(!lock.renew(&path).expect("nothing is there"));
+        fs::create_dir(&path).expect("made again");
+        assert!(lock.renew(&path).expect("free"));
+        taken_by(&path);
+
+        fs::rename(&path, parent.path().join("older")).expect("moved");
+        fs::create_dir(&path).expect("made again");
+        let other = StateLock::of(&path, "the state-dir", false).expect("free");
+        let error = lock.renew(&path).expect_err("taken").to_string();
+        assert!(error.contains("in use by another coordinator"), "{error}");
+        drop(other);
+        assert!(lock.renew(&path).expect("free again"));
     }
 
     #[test]

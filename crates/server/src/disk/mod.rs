@@ -53,15 +53,35 @@ impl Store {
         let refused = |what: &str, error: &dyn std::fmt::Display| {
             SaveError::Refused(format!("cannot {what} {}: {error}", self.path.display()))
         };
+        // One write at a time; what a panic would leave behind is a lock that still holds.
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.keep_lock(&mut lock)
+            .map_err(|error| SaveError::Refused(error.to_string()))?;
         let current = match std::fs::read(&self.path) {
             Ok(bytes) => String::from_utf8(bytes).map_err(|error| refused("rewrite", &error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(refused("read", &error)),
         };
         let text = (self.render)(&current, registry).map_err(|error| refused("rewrite", &error))?;
-        // One write at a time; what a panic would leave behind is a lock that still holds.
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         replace::replace(&self.path, text.as_bytes(), Some(&mut lock))
+    }
+
+    /// Who deletes the place of the state and makes it again takes our lock away, and a second coordinator could have
+    /// begun there. Then nothing may be written any more.
+    fn keep_lock(&self, lock: &mut StateLock) -> Result<(), LockError> {
+        let place = match lock.moves() {
+            true => Some(&*self.path),
+            false => self.path.parent(),
+        };
+        if let Some(place) = place
+            && lock.renew(place)?
+        {
+            tracing::warn!(
+                "{} was replaced while this coordinator ran on it: it is locked anew, and the state is written there whole",
+                place.display()
+            );
+        }
+        Ok(())
     }
 }
 
