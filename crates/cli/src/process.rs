@@ -2,7 +2,8 @@
 //! anyway. `sentinel.conf` and YAML call these by the same names, so both are written from this.
 
 use bellwether_conf::{
-    AuthClients, DaemonOptions, Supervised, SyslogFacility, SyslogOptions, TlsOptions, UserLine, quote,
+    AuthClients, DaemonOptions, OutputLimits, Supervised, SyslogFacility, SyslogOptions, TlsOptions,
+    UserLine, quote,
 };
 
 /// The value of a directive.
@@ -14,7 +15,7 @@ pub(crate) enum Value {
     Flag(bool),
     /// Any text.
     Text(String),
-    /// Addresses; none at all means nowhere.
+    /// Addresses, or other words; none at all means nowhere.
     Hosts(Vec<String>),
 }
 
@@ -82,6 +83,18 @@ pub(crate) fn entries(daemon: &DaemonOptions) -> Vec<Entry> {
     };
     to.plain("supervised", name(daemon), name(&default));
     syslog(&mut to, &daemon.syslog);
+    if daemon.output_limits != default.output_limits {
+        let OutputLimits { normal, pubsub } = daemon.output_limits;
+        let words = [("normal", normal), ("pubsub", pubsub)].map(|(class, limit)| {
+            [
+                class.to_owned(),
+                limit.hard_bytes.to_string(),
+                limit.soft_bytes.to_string(),
+                limit.soft_time.as_secs().to_string(),
+            ]
+        });
+        to.0.push(("client-output-buffer-limit", Value::Hosts(words.concat())));
+    }
     to.plain("maxclients", daemon.maxclients, default.maxclients);
     to.plain("tcp-backlog", daemon.tcp_backlog, default.tcp_backlog);
     let seconds = |of: &DaemonOptions| [of.tcp_keepalive.as_secs(), of.timeout.as_secs()];

@@ -8,7 +8,9 @@ use bellwether_core::{Host, LogLevel, Secret};
 
 use crate::diagnostic::{Fault, Problems};
 use crate::lex::Word;
-use crate::options::{Bind, DaemonOptions, LogFormat, SentinelOptions, Supervised, SyslogFacility, UserLine};
+use crate::options::{
+    Bind, DaemonOptions, LogFormat, OutputLimit, SentinelOptions, Supervised, SyslogFacility, UserLine,
+};
 use crate::source::Statement;
 use crate::suggest::did_you_mean;
 use crate::{secrets, tls, value};
@@ -57,6 +59,7 @@ pub(crate) const HONOURED: &[(&str, Run)] = &[
     ("logfile", |o, s| set(&mut o.logfile, path(s))),
     ("loglevel", |o, s| set(&mut o.loglevel, loglevel(s))),
     ("daemonize", |o, s| set(&mut o.daemonize, flag(s))),
+    ("client-output-buffer-limit", output_limits),
     ("supervised", |o, s| {
         set(&mut o.supervised, one_of(s, &Supervised::ALL))
     }),
@@ -127,7 +130,6 @@ const IDLE: &[&str] = &[
     "bgsave_cpulist",
     "bio_cpulist",
     "busy-reply-threshold",
-    "client-output-buffer-limit",
     "client-query-buffer-limit",
     "databases",
     "dbfilename",
@@ -431,6 +433,47 @@ fn user(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault>
         is_main: statement.source == Statement::MAIN,
         is_edited: false,
     });
+    Ok(())
+}
+
+/// Classes with three numbers each: at once, for a while, and for how many seconds.
+fn output_limits(options: &mut DaemonOptions, statement: &Statement) -> Result<(), Fault> {
+    let words = statement.args(1).len();
+    if words == 0 || !words.is_multiple_of(4) {
+        return Err(Fault::new(
+            0,
+            "Wrong number of arguments in buffer limit configuration.",
+        ));
+    }
+    let mut limits = options.output_limits;
+    for first in (1..=words).step_by(4) {
+        let number = |word| {
+            value::bytes(statement.text(word)).ok_or_else(|| {
+                let message = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+                Fault::new(word, message)
+            })
+        };
+        let seconds = statement.text(first + 3).parse::<u32>().map_err(|_| {
+            let message = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+            Fault::new(first + 3, message)
+        })?;
+        let limit = OutputLimit {
+            hard_bytes: number(first + 1)?,
+            soft_bytes: number(first + 2)?,
+            soft_time: Duration::from_secs(seconds.into()),
+        };
+        match statement.text(first).to_ascii_lowercase().as_str() {
+            "normal" => limits.normal = limit,
+            "pubsub" => limits.pubsub = limit,
+            // A coordinator has no replicas of its own.
+            "replica" | "slave" => {}
+            _ => {
+                let message = "Invalid client class specified in buffer limit configuration.";
+                return Err(Fault::new(first, message));
+            }
+        }
+    }
+    options.output_limits = limits;
     Ok(())
 }
 

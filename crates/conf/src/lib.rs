@@ -38,8 +38,8 @@ pub use command_names::CommandNames;
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;
 pub use options::{
-    Bind, Config, DaemonOptions, LogFormat, SentinelOptions, Supervised, SyslogFacility, SyslogOptions,
-    UserLine,
+    Bind, Config, DaemonOptions, LogFormat, OutputLimit, OutputLimits, SentinelOptions, Supervised,
+    SyslogFacility, SyslogOptions, UserLine,
 };
 pub use parse::{Loader, parse};
 pub use places::Problem;

@@ -106,6 +106,8 @@ pub struct DaemonOptions {
     pub loglevel: LogLevel,
     /// `bellwether log-format`
     pub log_format: LogFormat,
+    /// `client-output-buffer-limit`: how much may wait for a client.
+    pub output_limits: OutputLimits,
     /// `daemonize`
     pub daemonize: bool,
     /// `supervised`: who started the process.
@@ -153,6 +155,7 @@ impl Default for DaemonOptions {
             logfile: None,
             loglevel: LogLevel::Notice,
             log_format: LogFormat::Plain,
+            output_limits: OutputLimits::default(),
             daemonize: false,
             supervised: Supervised::No,
             syslog: SyslogOptions::default(),
@@ -248,6 +251,42 @@ pub enum LogFormat {
     Plain,
     /// A JSON object.
     Json,
+}
+
+/// How much may wait for a client before it is cut off, by what the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// For those who subscribe to nothing.
+    pub normal: OutputLimit,
+    /// For subscribers.
+    pub pubsub: OutputLimit,
+}
+
+impl Default for OutputLimits {
+    /// Unlike Sentinel (32 MiB at once, 8 MiB for a minute), one limit for subscribers that holds at once, because the
+    /// burst of a mass failover is when memory is needed elsewhere. A thousand groups failing over at once make some 4 MB
+    /// of events, so a subscriber that reads at all is safe.
+    fn default() -> Self {
+        let pubsub = OutputLimit {
+            hard_bytes: 8 * 1024 * 1024,
+            ..OutputLimit::default()
+        };
+        Self {
+            normal: OutputLimit::default(),
+            pubsub,
+        }
+    }
+}
+
+/// How much may wait for one client; 0 bytes are no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// At any moment.
+    pub hard_bytes: u64,
+    /// For longer than `soft_time` without a break.
+    pub soft_bytes: u64,
+    /// See `soft_bytes`.
+    pub soft_time: Duration,
 }
 
 /// Who waits to hear that the process serves.

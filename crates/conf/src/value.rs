@@ -131,6 +131,23 @@ pub(crate) fn millis_with_unit(text: &str, default_unit: i64) -> Option<i64> {
     Some(number.saturating_mul(factor))
 }
 
+/// A number of bytes, with a unit or without: `k`, `m` and `g` count thousands, `kb`, `mb` and `gb` 1024s.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 /// Whether a host name may stand where an address is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
@@ -183,6 +200,19 @@ fn given(statement: &Statement, word: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("32mb"), Some(32 * 1024 * 1024));
+        assert_eq!(
+            [bytes("1K"), bytes("1kb"), bytes("0")],
+            [Some(1000), Some(1024), Some(0)]
+        );
+        assert_eq!(
+            [bytes(""), bytes("-1"), bytes("1x"), bytes("99999999999gb")],
+            [None; 4]
+        );
+    }
 
     #[test]
     fn times_have_units() {

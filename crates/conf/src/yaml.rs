@@ -17,6 +17,7 @@
 //! loglevel: notice
 //! log-format: json
 //! daemonize: false
+//! client-output-buffer-limit: [normal, 0, 0, 0, pubsub, 32mb, 8mb, 60]
 //! supervised: auto
 //! syslog-enabled: true
 //! syslog-ident: bellwether

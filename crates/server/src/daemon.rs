@@ -243,7 +243,7 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let clock = Clock::start();
         let (handle, end) = Handle::new(clock, shutdown.clone());
-        let hub = Hub::new();
+        let hub = Hub::with_limit(config.daemon.output_limits.pubsub);
         let tasks = TaskTracker::new();
         let (reporter, reports) = mpsc::channel(MAX_WAITING_REPORTS);
         let link_settings = LinkSettings {
@@ -516,6 +516,7 @@ fn limits(options: &DaemonOptions) -> Limits {
         idle_timeout: unless_zero(options.timeout),
         keepalive: unless_zero(options.tcp_keepalive),
         protected_mode: options.protected_mode,
+        replies: options.output_limits.normal,
         ..Limits::default()
     }
 }

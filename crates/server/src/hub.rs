@@ -7,18 +7,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use bellwether_conf::{OutputLimit, OutputLimits};
 use bellwether_core::{EventKind, glob};
 use tokio::sync::Notify;
 
-/// Most bytes that may wait for one subscriber. A thousand groups failing over at once make some 4 MB of
-/// events, so a subscriber that reads at all is safe. Unlike Sentinel (32 MiB at once, 8 MiB for a minute), one limit that
-/// holds at once, because the burst of a mass failover is when memory is needed elsewhere.
-const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
+/// Most bytes that may wait for one subscriber, whatever the configuration says: what all connections together may
+/// buffer is a few times this.
+const MAX_WAITING_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Most messages that may wait for one subscriber: what short messages add up to at the limit in bytes, so
-/// that the queue itself stays small beside what it holds.
-const MAX_WAITING_MESSAGES: usize = 64 * 1024;
+/// What a short message counts as where the number of those that wait is bounded, so that the queue itself stays small
+/// beside what it holds.
+const MIN_MESSAGE_BYTES: u64 = 128;
 
 /// Most channels and patterns of one subscriber. There are fewer than 50 events, so naming each as a channel and
 /// as a pattern still fits.
@@ -42,6 +43,7 @@ const _: () = assert!(EventKind::ALL.len() <= 128);
 /// The channels of one process.
 #[derive(Debug, Default)]
 pub struct Hub {
+    limit: Limit,
     topics: Mutex<Topics>,
     next_id: AtomicU64,
     cut_off: AtomicU64,
@@ -52,6 +54,15 @@ impl Hub {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// The same with another bound on what may wait for each.
+    #[must_use]
+    pub fn with_limit(limit: OutputLimit) -> Arc<Self> {
+        Arc::new(Self {
+            limit: Limit::new(limit),
+            ..Self::default()
+        })
     }
 
     /// Puts a message into the mailboxes of the subscribers of `channel`, then of those whose patterns match.
@@ -92,7 +103,10 @@ impl Hub {
         Subscriber {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             hub: Arc::clone(self),
-            mailbox: Arc::default(),
+            mailbox: Arc::new(Mailbox {
+                limit: self.limit,
+                ..Mailbox::default()
+            }),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
         }
@@ -262,6 +276,7 @@ impl Subscriber {
         let mut queue = self.mailbox.lock();
         let delivery = queue.deliveries.pop_front()?;
         queue.bytes -= delivery.bytes();
+        queue.note_relief(self.hub.limit);
         if queue.deliveries.is_empty() {
             // Give back what a burst needed.
             queue.deliveries = VecDeque::new();
@@ -364,8 +379,40 @@ fn matching_events(pattern: &[u8]) -> u128 {
         .fold(0, |bits, (index, _)| bits | 1 << index)
 }
 
+/// How much may wait for one subscriber.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    hard_bytes: usize,
+    max_messages: usize,
+    soft_bytes: usize,
+    soft_time: Duration,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self::new(OutputLimits::default().pubsub)
+    }
+}
+
+impl Limit {
+    fn new(limit: OutputLimit) -> Self {
+        let or_most = |bytes: u64| match bytes {
+            0 => MAX_WAITING_BYTES,
+            bytes => bytes.min(MAX_WAITING_BYTES),
+        };
+        let hard_bytes = or_most(limit.hard_bytes);
+        Self {
+            hard_bytes: hard_bytes as usize,
+            max_messages: (hard_bytes / MIN_MESSAGE_BYTES).max(1) as usize,
+            soft_bytes: or_most(limit.soft_bytes) as usize,
+            soft_time: limit.soft_time,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Mailbox {
+    limit: Limit,
     queue: Mutex<Queue>,
     bell: Notify,
 }
@@ -374,7 +421,30 @@ struct Mailbox {
 struct Queue {
     deliveries: VecDeque<Delivery>,
     bytes: usize,
+    /// Since when more than the soft limit waits.
+    strained: Option<Instant>,
     cut_off: bool,
+}
+
+impl Queue {
+    /// Whether what waits is too much now.
+    fn is_over(&mut self, limit: Limit, now: impl FnOnce() -> Instant) -> bool {
+        if self.bytes > limit.hard_bytes || self.deliveries.len() >= limit.max_messages {
+            return true;
+        }
+        if self.bytes <= limit.soft_bytes {
+            return false;
+        }
+        let now = now();
+        let since = *self.strained.get_or_insert(now);
+        now.duration_since(since) > limit.soft_time
+    }
+
+    fn note_relief(&mut self, limit: Limit) {
+        if self.bytes <= limit.soft_bytes {
+            self.strained = None;
+        }
+    }
 }
 
 impl Mailbox {
@@ -389,7 +459,7 @@ impl Mailbox {
             message: Arc::clone(message),
         };
         queue.bytes += delivery.bytes();
-        queue.cut_off = queue.bytes > MAX_WAITING_BYTES || queue.deliveries.len() >= MAX_WAITING_MESSAGES;
+        queue.cut_off = queue.is_over(self.limit, Instant::now);
         let cut_off = queue.cut_off;
         if cut_off {
             queue.deliveries = VecDeque::new();
@@ -480,14 +550,14 @@ mod tests {
         quick.subscribe(b"+sdown").unwrap();
         let payload = "x".repeat(1_000);
         let mut seen = 0;
-        for _ in 0..MAX_WAITING_BYTES / payload.len() + 1 {
+        for _ in 0..Limit::default().hard_bytes / payload.len() + 1 {
             hub.publish("+sdown", &payload);
             seen += std::iter::from_fn(|| quick.take()).count();
         }
         assert!(slow.is_cut_off());
         assert_eq!(slow.take(), None);
         assert!(!quick.is_cut_off());
-        assert_eq!(seen, MAX_WAITING_BYTES / payload.len() + 1);
+        assert_eq!(seen, Limit::default().hard_bytes / payload.len() + 1);
         assert_eq!(hub.cut_off_total(), 1);
     }
 
@@ -496,12 +566,37 @@ mod tests {
         let hub = Hub::new();
         let mut slow = hub.subscriber();
         slow.subscribe(b"+sdown").unwrap();
-        for _ in 0..MAX_WAITING_MESSAGES {
+        for _ in 0..Limit::default().max_messages {
             hub.publish("+sdown", "");
         }
         assert!(!slow.is_cut_off());
         hub.publish("+sdown", "");
         assert!(slow.is_cut_off());
+    }
+
+    #[test]
+    fn a_soft_limit_may_be_passed_for_a_while() {
+        let limit = Limit::new(OutputLimit {
+            hard_bytes: 0,
+            soft_bytes: 100,
+            soft_time: Duration::from_secs(60),
+        });
+        assert_eq!(limit.hard_bytes as u64, MAX_WAITING_BYTES);
+        let start = Instant::now();
+        let mut queue = Queue {
+            bytes: 101,
+            ..Queue::default()
+        };
+        let after =
+            |queue: &mut Queue, seconds| queue.is_over(limit, || start + Duration::from_secs(seconds));
+        assert!(!after(&mut queue, 0) && !after(&mut queue, 60));
+        assert!(after(&mut queue, 61));
+        // A break begins it anew.
+        queue.bytes = 100;
+        queue.note_relief(limit);
+        queue.bytes = 101;
+        assert!(!after(&mut queue, 62) && !after(&mut queue, 122));
+        assert!(after(&mut queue, 123));
     }
 
     #[test]

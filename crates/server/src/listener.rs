@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bellwether_conf::CommandNames;
+use bellwether_conf::{CommandNames, OutputLimit};
 use bellwether_core::whole_millis;
 use bellwether_resp::RequestLimits;
 use socket2::{SockRef, TcpKeepalive};
@@ -181,6 +181,8 @@ pub struct Limits {
     pub keepalive: Option<Duration>,
     /// Whether clients from elsewhere are turned away while no password is set (`protected-mode`).
     pub protected_mode: bool,
+    /// How much may wait for one that does not read its replies.
+    pub replies: OutputLimit,
     /// How large requests may be.
     pub requests: RequestLimits,
 }
@@ -193,6 +195,7 @@ impl Default for Limits {
             idle_timeout: None,
             keepalive: Some(Duration::from_secs(300)),
             protected_mode: false,
+            replies: OutputLimit::default(),
             requests: RequestLimits::default(),
         }
     }

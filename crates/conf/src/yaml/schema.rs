@@ -48,6 +48,11 @@ const ROOT: &[Entry] = &[
     ("loglevel", &["loglevel"], Kind::Scalar),
     ("log-format", &["bellwether", "log-format"], Kind::Scalar),
     ("daemonize", &["daemonize"], Kind::Scalar),
+    (
+        "client-output-buffer-limit",
+        &["client-output-buffer-limit"],
+        Kind::List,
+    ),
     ("supervised", &["supervised"], Kind::Scalar),
     ("syslog-enabled", &["syslog-enabled"], Kind::Scalar),
     ("syslog-ident", &["syslog-ident"], Kind::Scalar),

@@ -366,6 +366,15 @@ pub(crate) const FILES: &[(&str, Expected)] = &[
         Taken,
     ),
     ("client-output-buffer-limit pubsub 32mb 8mb 60\n", Taken),
+    (
+        "client-output-buffer-limit normal 1mb 2MB 60 pubsub 1gb 0 0\n",
+        Taken,
+    ),
+    ("client-output-buffer-limit SLAVE 1 1 1\n", Taken),
+    ("client-output-buffer-limit master 0 0 0\n", Refused),
+    ("client-output-buffer-limit normal 0 0\n", Refused),
+    ("client-output-buffer-limit normal 1x 0 0\n", Refused),
+    ("client-output-buffer-limit normal 0 0 -1\n", Refused),
     ("latency-tracking-info-percentiles 50 99 99.9\n", Taken),
     ("syslog-enabled no\nsupervised no\nset-proc-title yes\n", Taken),
     (

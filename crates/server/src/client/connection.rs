@@ -94,6 +94,8 @@ enum End {
     Forbidden,
     #[error("it reads published messages too slowly")]
     TooSlow,
+    #[error("more replies wait for it than client-output-buffer-limit allows")]
+    Unread,
     #[error("all connections together buffer too much")]
     NoRoom,
     #[error("the connection failed")]
@@ -122,7 +124,7 @@ impl Connection {
         let Err(end) = self.serve().await;
         let Client { id, peer, .. } = &*self.session.client;
         match end {
-            End::TooSlow | End::NoRoom | End::Forbidden => {
+            End::TooSlow | End::Unread | End::NoRoom | End::Forbidden => {
                 tracing::warn!(client = id, %peer, reason = %end, "connection cut off")
             }
             End::Io(error) => tracing::debug!(client = id, %peer, %error, "connection failed"),
@@ -466,7 +468,17 @@ impl Connection {
             .client
             .stalled_ms
             .store(self.session.now_ms(), Ordering::Relaxed);
+        let limit = self.session.server.context.limits.replies;
+        let is_over = |output: &BytesMut, most: u64| most > 0 && output.len() as u64 > most;
+        // What one that subscribes has waiting is bounded by its mailbox.
+        let is_normal = !self.session.client.is_subscriber();
+        if is_normal && is_over(&self.output, limit.hard_bytes) {
+            return Err(End::Unread);
+        }
+        let patience = tokio::time::sleep(limit.soft_time);
+        tokio::pin!(patience);
         while !self.is_flushed() {
+            let is_strained = is_normal && is_over(&self.output, limit.soft_bytes);
             let cut_off = async {
                 match &self.session.subscriber {
                     Some(subscriber) => subscriber.cut_off().await,
@@ -477,6 +489,7 @@ impl Connection {
                 biased;
                 () = self.session.client.closed() => return Err(End::Closed),
                 () = cut_off => return Err(End::TooSlow),
+                () = &mut patience, if is_strained => return Err(End::Unread),
                 ready = self.stream.writable() => ready.map_err(End::Io)?,
             }
             self.try_flush()?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether_conf::OutputLimit;
 use bellwether_core::{Answer, Request};
 use bellwether_server::Limits;
 use tokio::io::AsyncWriteExt as _;
@@ -144,4 +145,38 @@ async fn bytes_may_trickle() {
         tokio::task::yield_now().await;
     }
     client.expect("$2\r\nhi\r\n").await;
+}
+
+#[tokio::test]
+async fn who_leaves_more_replies_unread_than_is_allowed_is_cut_off() {
+    let limits = Limits {
+        replies: OutputLimit {
+            hard_bytes: 10_000,
+            ..OutputLimit::default()
+        },
+        ..Limits::default()
+    };
+    let fixture = Setup {
+        limits,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let (mut deaf, mut other) = (fixture.client().await, fixture.client().await);
+    // One that reads what it asked for gets more than that at once.
+    other.send("COMMAND DOCS\r\nQUIT\r\n").await;
+    assert!(other.read_to_end().await.len() > 10_000);
+    // Far more than the sockets hold.
+    deaf.send("COMMAND DOCS\r\n".repeat(4_000)).await;
+    let mut watcher = fixture.client().await;
+    tokio::time::timeout(DEADLINE, async {
+        loop {
+            watcher.send("CLIENT LIST ID 1\r\n").await;
+            if watcher.read_until("\n\r\n").await == b"$0\r\n\r\n" {
+                break;
+            }
+        }
+    })
+    .await
+    .expect("it is gone");
 }
