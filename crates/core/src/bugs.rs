@@ -110,6 +110,8 @@ bugs! {
     /// In a hand-over the switch is decided as soon as the candidate has told anything, whether it is the primary yet
     /// or not. Breaks 8, and 7 if the hand-over then fails.
     HandOverBeforeRole = "hand-over-before-role",
+    /// A server is never told to end a hand-over. Breaks 7: it waits without an end for a replica that has died.
+    HandOverNotEnded = "hand-over-not-ended",
     /// When a hand-over is given up, the old primary's writes stay held back until the server's own limit. Breaks 7:
     /// no write is taken although all is well.
     PauseNotReleased = "pause-not-released",

@@ -163,6 +163,9 @@ pub enum Command {
     Release,
     /// `CLIENT UNPAUSE`: a hand-over was given up.
     Unpause,
+    /// `FAILOVER ABORT`: a hand-over that the server does not end by itself. Never part of a transaction: a server or a
+    /// user without the command would lose the rest with it.
+    AbortHandOver,
 }
 
 impl LinkKind {

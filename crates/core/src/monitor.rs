@@ -14,7 +14,7 @@ use crate::id::RequestId;
 use crate::input::{Pong, Reply};
 use crate::instance::health::{Health, ping_period};
 use crate::instance::hello::Hello;
-use crate::instance::info::{Info, Role};
+use crate::instance::info::{HandOver, Info, Role};
 use crate::instance::link::Link;
 use crate::instance::{Following, Instance};
 
@@ -36,6 +36,9 @@ const MAX_HELLO_SILENCE: Duration = Duration::from_secs(6);
 /// How long a primary may claim to be a replica, beyond its `down-after-milliseconds`: five answers to INFO. The
 /// reference waits for 20 s, because it asks every 10 s; that long nobody can write.
 const ROLE_GRACE: Duration = Duration::from_secs(5);
+
+/// In what a server says if it is told to end a hand-over and has none.
+const NOTHING_TO_ABORT: &str = "No failover in progress";
 
 impl Group {
     /// Sends everything that is due to instances and sentinels.
@@ -88,9 +91,11 @@ impl Group {
         let silenced = self.paused_server();
         let addrs: Vec<Addr> = self
             .instances
-            .keys()
-            .filter(|addr| silenced.as_ref() != Some(addr))
-            .cloned()
+            .iter()
+            .filter(|(addr, _)| silenced.as_ref() != Some(addr))
+            // Everything behind the message would wait with it, and an order that ends the hand-over, too.
+            .filter(|(_, instance)| !instance.info.hand_over.is_under_way())
+            .map(|(addr, _)| addr.clone())
             .collect();
         for addr in addrs {
             let Some(instance) = self.instances.get_mut(&addr) else {
@@ -188,7 +193,8 @@ impl Group {
         let is_primary = *addr == self.primary;
         let restless = if is_primary {
             let is_new = now.since(self.config_changed_at) < NEW_PRIMARY;
-            is_new || self.instances.len() == 1 || instance.role == Role::Replica
+            let hands_over = instance.info.hand_over.is_under_way();
+            is_new || self.instances.len() == 1 || instance.role == Role::Replica || hands_over
         } else {
             let strays = instance.role == Role::Primary || !instance.info.link_up;
             self.odown_since.is_some() || self.run.is_some() || strays
@@ -291,6 +297,9 @@ impl Group {
             return;
         };
         instance.link.replied();
+        if instance.abort_by == Some(request) {
+            return self.abort_answered(addr, reply, cx);
+        }
         match reply {
             Reply::Ping(pong) => self.ponged(addr, &pong, cx),
             Reply::Info(text) => self.informed(addr, &text, cx),
@@ -332,6 +341,23 @@ impl Group {
         if instance.is_sdown() || !well || was_late {
             cx.touch(&self.name);
         }
+    }
+
+    /// A server has ended its hand-over, or says that there is none: both is well.
+    fn abort_answered(&mut self, addr: &Addr, reply: Reply, cx: &mut Context) {
+        if let Some(instance) = self.instances.get_mut(addr) {
+            instance.abort_by = None;
+            instance.abort_answered_at = Some(cx.now);
+        }
+        if let Reply::Refused(words) = reply
+            && !words.contains(NOTHING_TO_ABORT)
+        {
+            cx.odd(
+                Some(&self.name),
+                format!("{addr} refused to end its hand-over: {words}"),
+            );
+        }
+        cx.touch(&self.name);
     }
 
     fn refused(&mut self, addr: &Addr, request: RequestId, words: &str, cx: &mut Context) {
@@ -382,6 +408,8 @@ impl Group {
                 instance.primary_changed_at = cx.now;
             }
         }
+        instance.handing_over_since =
+            (info.hand_over == HandOver::InProgress).then(|| instance.handing_over_since.unwrap_or(cx.now));
         instance.was_replica = role == Role::Replica || (instance.was_replica && !rebooted);
         instance.info = info;
         if rebooted {

@@ -31,6 +31,7 @@ const REPAIR_SPACING: Duration = Duration::from_secs(2);
 impl Group {
     /// Mends what is due.
     pub(crate) fn repair(&mut self, cx: &mut Context) {
+        self.free_primary(cx);
         if self.run.is_some() || self.odown_since.is_some() || !self.primary_is_sane(cx) {
             return;
         }
@@ -44,11 +45,7 @@ impl Group {
         if strays.is_empty() || self.follows_a_leader(cx) {
             return;
         }
-        let grace = if self.is_confirmed(cx) {
-            self.grace(cx)
-        } else {
-            None
-        };
+        let grace = self.repair_grace(cx);
         for addr in strays {
             self.mend(&addr, grace, cx);
         }
@@ -112,6 +109,16 @@ impl Group {
             })
         });
         agreeing.count() + 1 > record.voters() / 2
+    }
+
+    /// After which grace it falls to this coordinator to mend things now; `None` if it is for others, or no majority
+    /// has confirmed the configuration.
+    pub(crate) fn repair_grace(&mut self, cx: &Context) -> Option<Duration> {
+        if self.is_confirmed(cx) {
+            self.grace(cx)
+        } else {
+            None
+        }
     }
 
     /// After which grace it falls to this coordinator to mend things: to the one that installed the configuration

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::promote::CANDIDATE_SILENCE;
 use super::{AbortReason, Cause, Stage};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
@@ -11,8 +12,8 @@ use crate::decision::Decision;
 use crate::effect::Command;
 use crate::event::EventKind;
 use crate::group::Group;
-use crate::instance::Following;
 use crate::instance::info::Role;
+use crate::instance::{Following, Instance};
 use crate::time::{Instant, whole_millis};
 
 /// How long a hand-over may take at most, and so how long writes may wait. A replica that lags by more than it can
@@ -20,6 +21,15 @@ use crate::time::{Instant, whole_millis};
 const MAX_HAND_OVER: Duration = Duration::from_secs(10);
 /// Less than this is not enough to begin a hand-over with. As the reference.
 const LEAST_HAND_OVER: Duration = Duration::from_secs(1);
+/// How long a candidate that has taken over at the moment at which it was given up has for telling so.
+const LATE_HAND_OVER: Duration = Duration::from_secs(1);
+/// How long a server may wait for the replica that it follows already, if nobody is known to lead a hand-over. It takes
+/// a few milliseconds where all is well.
+const STUCK_HAND_OVER: Duration = Duration::from_secs(3);
+/// How much longer those wait who are not in charge of repairs. As they do with a stray primary.
+const OTHERS_GRACE: Duration = Duration::from_secs(8);
+/// The least time between two such orders to the same server.
+const ABORT_SPACING: Duration = Duration::from_secs(5);
 /// How often the candidate is asked whether it has taken over: clients wait for that.
 pub(crate) const HAND_OVER_INFO_PERIOD: Duration = Duration::from_millis(5);
 
@@ -65,8 +75,15 @@ impl Group {
         match sent_at {
             None if cx.due(ends_at - LEAST_HAND_OVER) => self.abort(AbortReason::PrimaryTimeout, cx),
             None => self.order_hand_over(&candidate, ends_at, cx),
-            Some(_) if refused || cx.due(ends_at) => self.give_hand_over_up(cx),
-            Some(sent_at) => self.notice_hand_over(candidate, since, sent_at, cx),
+            Some(_) if refused => self.let_writes_through(cx),
+            Some(sent_at) if self.has_taken_over(&candidate, sent_at) => {
+                self.accept_hand_over(candidate, since, cx);
+            }
+            Some(_) => match run.given_up_at {
+                Some(at) => self.conclude_hand_over(at, cx),
+                None if self.is_silent(&candidate, cx) || cx.due(ends_at) => self.give_hand_over_up(cx),
+                None => {}
+            },
         }
     }
 
@@ -94,14 +111,24 @@ impl Group {
         cx.event(EventKind::StateWaitPromotion, Some(&self.name), payload, None);
     }
 
-    fn notice_hand_over(&mut self, candidate: Addr, since: Instant, sent_at: Instant, cx: &mut Context) {
-        let took_over = self.instances.get(&candidate).is_some_and(|replica| {
+    fn has_taken_over(&self, candidate: &Addr, sent_at: Instant) -> bool {
+        self.instances.get(candidate).is_some_and(|replica| {
             (replica.role == Role::Primary || bugs::has(Bug::HandOverBeforeRole))
                 && replica.info_at.is_some_and(|at| at >= sent_at)
-        });
-        let Some(run) = self.run.as_mut().filter(|_| took_over) else {
-            return;
+        })
+    }
+
+    /// Whether the candidate has been silent for too long: writes need not wait for one that has died.
+    fn is_silent(&self, candidate: &Addr, cx: &mut Context) -> bool {
+        let Some(replica) = self.instances.get(candidate) else {
+            return true;
         };
+        let since = replica.health.unanswered_since();
+        since.is_some_and(|since| cx.due(since + CANDIDATE_SILENCE))
+    }
+
+    fn accept_hand_over(&mut self, candidate: Addr, since: Instant, cx: &mut Context) {
+        let Some(run) = self.run.as_mut() else { return };
         run.phases.promotion = Some(cx.now.since(since));
         cx.propose(Decision::Switch {
             group: self.name.clone(),
@@ -111,14 +138,77 @@ impl Group {
         });
     }
 
-    /// The server gives the hand-over up by itself after the time that it was given; writes are let through at once.
+    /// The server would end by itself only what still waits for the replica. Once it follows that one it waits without
+    /// an end, and so it is told. It may have come off at this very moment: what the server is afterwards decides.
     fn give_hand_over_up(&mut self, cx: &mut Context) {
+        // The order itself may wait for the disk still, and must not follow its end.
+        self.retract_orders(cx);
+        let Some(primary) = self.instances.get_mut(&self.primary) else {
+            return;
+        };
+        if !primary.link.is_up() {
+            // Whoever reaches it first sees what has become of it.
+            return self.abort(AbortReason::CandidateTimeout, cx);
+        }
+        end(primary, false, cx);
+        let mut commands = vec![Command::Unpause, Command::Info];
+        if bugs::has(Bug::PauseNotReleased) {
+            commands.remove(0);
+        }
+        cx.send(&mut primary.link, commands, false);
+        primary.info_asked_at = Some(cx.now);
+        if let Some(run) = &mut self.run {
+            run.given_up_at = Some(cx.now);
+        }
+        cx.wake_at(cx.now + LATE_HAND_OVER);
+    }
+
+    /// After it was given up: whether the server is what it was before.
+    fn conclude_hand_over(&mut self, given_up_at: Instant, cx: &mut Context) {
+        let came_off = self.primary_instance().is_some_and(|primary| {
+            let told = primary.abort_answered_at.is_some_and(|at| at >= given_up_at);
+            let is_fresh = told && primary.info_at >= primary.abort_answered_at;
+            !is_fresh || (primary.role == Role::Replica && !primary.info.hand_over.is_under_way())
+        });
+        if !came_off || cx.due(given_up_at + LATE_HAND_OVER) {
+            self.abort(AbortReason::CandidateTimeout, cx);
+        }
+    }
+
+    /// The server refused the hand-over. The pause before it in the transaction may have been obeyed.
+    fn let_writes_through(&mut self, cx: &mut Context) {
         if let Some(primary) = self.instances.get_mut(&self.primary)
             && !bugs::has(Bug::PauseNotReleased)
         {
             cx.send(&mut primary.link, vec![Command::Unpause], true);
         }
         self.abort(AbortReason::CandidateTimeout, cx);
+    }
+
+    /// Frees the primary from a hand-over that no coordinator leads any longer: whoever ordered it has died, or could
+    /// not reach it. Until then it takes no writes and no orders.
+    pub(crate) fn free_primary(&mut self, cx: &mut Context) {
+        let primary = self.primary_instance().filter(|primary| primary.link.is_up());
+        let Some((since, last)) = primary.and_then(|p| Some((p.handing_over_since?, p.abort_sent_at))) else {
+            return;
+        };
+        if self.run.is_some() || self.follows_a_leader(cx) {
+            return;
+        }
+        let due = since + STUCK_HAND_OVER + self.repair_grace(cx).unwrap_or(OTHERS_GRACE);
+        let due = last.map_or(due, |at| due.max(at + ABORT_SPACING));
+        if !cx.due(due) {
+            return;
+        }
+        let addr = self.primary.clone();
+        if let Some(primary) = self.instances.get_mut(&addr) {
+            end(primary, true, cx);
+            primary.info_wanted = true;
+        }
+        if last.is_none_or(|at| at < since) {
+            let what = format!("{addr} is stuck in a hand-over that nobody leads: it is told to end it");
+            cx.odd(Some(&self.name), what);
+        }
     }
 
     /// After the hand-over: both sides make their role permanent, send their clients off and let writes through.
@@ -140,4 +230,14 @@ impl Group {
             }
         }
     }
+}
+
+/// Tells a server to end its hand-over. One that has none refuses, and no harm is done.
+pub(super) fn end(instance: &mut Instance, durable: bool, cx: &mut Context) {
+    instance.abort_by = if bugs::has(Bug::HandOverNotEnded) {
+        None
+    } else {
+        cx.send(&mut instance.link, vec![Command::AbortHandOver], durable)
+    };
+    instance.abort_sent_at = Some(cx.now);
 }

@@ -63,6 +63,8 @@ pub(crate) struct Run {
     pub(crate) old_primary: Addr,
     /// After a hand-over, writes are let through again.
     released: bool,
+    /// When the server was told to end the hand-over; whether it still came off is to be seen.
+    given_up_at: Option<Instant>,
     candidate: Option<Addr>,
     voters: Vec<SentinelId>,
     passed_over: Vec<(Addr, String)>,
@@ -78,6 +80,7 @@ impl Run {
             began: now,
             old_primary,
             released: false,
+            given_up_at: None,
             candidate: None,
             voters: Vec::new(),
             passed_over: Vec::new(),

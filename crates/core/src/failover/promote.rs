@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{AbortReason, Cause, SIMULATED_CRASH, Stage};
+use super::{AbortReason, Cause, SIMULATED_CRASH, Stage, reconfigure};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
-use crate::effect::{Command, Effect};
+use crate::effect::Effect;
 use crate::event::EventKind;
 use crate::failover::Outcome;
 use crate::group::Group;
@@ -16,7 +16,7 @@ use crate::instance::info::Role;
 use crate::instance::{Following, Instance};
 
 /// How long a candidate may be silent. It was well a moment ago; another is better than a dead one.
-const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
+pub(super) const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
 /// How long a promotion may take at most. It takes a millisecond; a server that is busy for longer than this
 /// is no better than a dead one.
 const PROMOTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,8 +63,7 @@ impl Group {
             None => {
                 *sent_at = Some(cx.now);
                 replica.info_asked_at = Some(cx.now);
-                let order = vec![Command::Reconfigure { follow: None }, Command::Info];
-                replica.told_by = cx.send(&mut replica.link, order, true);
+                replica.told_by = reconfigure::tell(replica, None, cx);
                 let payload = self.describe(cx, &addr);
                 cx.event(EventKind::StateWaitPromotion, Some(&self.name), payload, None);
             }

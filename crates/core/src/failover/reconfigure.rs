@@ -1,12 +1,13 @@
 //! Pointing the other replicas at the new primary, a few at a time.
 
-use super::Outcome;
+use super::{Outcome, handover};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::effect::Command;
 use crate::event::EventKind;
 use crate::group::Group;
+use crate::id::RequestId;
 use crate::instance::info::Role;
 use crate::instance::{Following, Instance};
 use crate::time::Instant;
@@ -59,8 +60,7 @@ impl Group {
         }
         let last_told = primary.told_at.unwrap_or(since).max(since);
         if primary.info_at.is_some_and(|at| at >= last_told) && primary.link.is_up() {
-            let order = vec![Command::Reconfigure { follow: None }, Command::Info];
-            primary.told_by = cx.send(&mut primary.link, order, true);
+            primary.told_by = tell(primary, None, cx);
             primary.told_at = Some(cx.now);
             primary.info_asked_at = Some(cx.now);
         }
@@ -147,8 +147,7 @@ impl Group {
         if replica.role == Role::Replica && bugs::has(Bug::ReplicasNotRepointed) {
             return false;
         }
-        let order = vec![Command::Reconfigure { follow }, Command::Info];
-        replica.told_by = cx.send(&mut replica.link, order, true);
+        replica.told_by = tell(replica, follow, cx);
         if replica.told_by.is_none() {
             return false;
         }
@@ -168,4 +167,18 @@ impl Group {
             .and_then(|host| Addr::parse(host, instance.info.primary_port));
         instance.role == Role::Replica && reported.is_some_and(|addr| cx.names.same(&addr, &self.primary))
     }
+}
+
+/// Tells an instance whom to follow, and asks what has become of it in the same write. Gives the number of the order
+/// if there was a connection for it. A server that hands its role over would refuse: that is ended first.
+pub(super) fn tell(
+    instance: &mut Instance,
+    follow: Option<(String, u16)>,
+    cx: &mut Context,
+) -> Option<RequestId> {
+    if instance.info.hand_over.is_under_way() {
+        handover::end(instance, true, cx);
+    }
+    let order = vec![Command::Reconfigure { follow }, Command::Info];
+    cx.send(&mut instance.link, order, true)
 }

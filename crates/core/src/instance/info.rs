@@ -30,6 +30,18 @@ pub(crate) struct ReplicaLine {
     pub(crate) lag_s: Option<u64>,
 }
 
+/// How far a server is in handing its role over: `master_failover_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum HandOver {
+    /// Nothing of the kind.
+    #[default]
+    None,
+    /// Writes wait until the replica has everything. The time that the order gives ends it.
+    Waiting,
+    /// It follows the replica already and waits for it to take over: without an end, if that one has died.
+    InProgress,
+}
+
 /// The part of an `INFO` text that matters here.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Info {
@@ -50,6 +62,7 @@ pub(crate) struct Info {
     pub(crate) announced: Option<bool>,
     /// It has the command `FAILOVER`.
     pub(crate) can_hand_over: bool,
+    pub(crate) hand_over: HandOver,
     pub(crate) replid: Option<Arc<str>>,
     pub(crate) replid2: Option<Arc<str>>,
 }
@@ -95,7 +108,10 @@ impl Info {
             "slave_repl_offset" if as_replica => self.replica_offset = value.parse().ok(),
             "replica_announced" if as_replica => self.announced = Some(value != "0"),
             "master_repl_offset" => self.primary_offset = value.parse().ok(),
-            "master_failover_state" => self.can_hand_over = true,
+            "master_failover_state" => {
+                self.can_hand_over = true;
+                self.hand_over = HandOver::parse(value);
+            }
             "master_replid" => self.replid = known_replid(value),
             "master_replid2" => self.replid2 = known_replid(value),
             _ => self.replica_line(field, value),
@@ -109,6 +125,21 @@ impl Info {
         if numbered && self.replicas.len() < MAX_REPLICAS {
             self.replicas.extend(ReplicaLine::parse(value));
         }
+    }
+}
+
+impl HandOver {
+    fn parse(value: &str) -> Self {
+        match value {
+            "no-failover" => Self::None,
+            "failover-in-progress" => Self::InProgress,
+            _ => Self::Waiting,
+        }
+    }
+
+    /// Whether writes and messages to subscribers are held back, and another primary is refused.
+    pub(crate) const fn is_under_way(self) -> bool {
+        !matches!(self, Self::None)
     }
 }
 
@@ -181,6 +212,21 @@ mod tests {
         assert_eq!(
             (info.offset(), info.replid2, info.announced),
             (7, None, Some(false))
+        );
+    }
+
+    #[test]
+    fn a_server_tells_how_far_its_hand_over_is() {
+        let state = |text| Info::parse(text).hand_over;
+        assert_eq!(state("role:master\r\n"), HandOver::None);
+        assert_eq!(state("master_failover_state:no-failover\r\n"), HandOver::None);
+        assert_eq!(
+            state("master_failover_state:waiting-for-sync\r\n"),
+            HandOver::Waiting
+        );
+        assert_eq!(
+            state("role:slave\r\nmaster_failover_state:failover-in-progress\r\n"),
+            HandOver::InProgress
         );
     }
 

@@ -65,6 +65,13 @@ pub(crate) struct Instance {
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
     pub(crate) told_by: Option<RequestId>,
+    /// Since when it reports to hand its role over and to wait for the replica.
+    pub(crate) handing_over_since: Option<Instant>,
+    /// The command that was to end its hand-over, while the answer is out, and when that was sent.
+    pub(crate) abort_by: Option<RequestId>,
+    pub(crate) abort_sent_at: Option<Instant>,
+    /// When it last answered to such a command, whatever it said.
+    pub(crate) abort_answered_at: Option<Instant>,
     /// When it came back with another run id, until it answers a ping well.
     pub(crate) rebooted_at: Option<Instant>,
     /// It was found since the group was last reset.
@@ -92,6 +99,10 @@ impl Instance {
             hello_heard_at: None,
             published_at: None,
             told_by: None,
+            handing_over_since: None,
+            abort_by: None,
+            abort_sent_at: None,
+            abort_answered_at: None,
             role,
             role_since: now,
             was_replica: false,
@@ -124,5 +135,6 @@ impl Instance {
         self.health.link_broke(now);
         self.info_asked_at = None;
         self.info_wanted = true;
+        self.abort_by = None;
     }
 }

@@ -534,7 +534,10 @@ impl Stage {
     fn mood(&mut self, names: &[&str], mood: Mood) -> Outcome {
         for name in names {
             match self.socket(name) {
-                Some(addr) => self.world.servers.get_mut(&addr).ok_or("no such server")?.mood = mood,
+                Some(addr) => {
+                    self.world.servers.get_mut(&addr).ok_or("no such server")?.mood = mood;
+                    self.world.take_over(addr);
+                }
                 None => {
                     self.peers
                         .get_mut(*name)
@@ -640,7 +643,7 @@ impl Stage {
     fn set_server(&mut self, at: SocketAddr, key: &str, value: &str) -> Outcome {
         let follows = match (key, value) {
             ("of", "nobody") => None,
-            ("of", name) => Some(
+            ("of" | "hands-over", name) => Some(
                 self.socket(name)
                     .or_else(|| name.parse().ok())
                     .ok_or("no such server")?,
@@ -650,6 +653,11 @@ impl Stage {
         let server = self.world.servers.get_mut(&at).ok_or("no such server")?;
         match key {
             "of" => server.follows = follows,
+            "hands-over" => {
+                server.follows = follows;
+                server.hands_over = true;
+            }
+            "aborts" => server.may_abort = value == "yes",
             "runid" => value.clone_into(&mut server.run_id),
             "offset" => server.offset = value.parse().map_err(|_| "a bad offset")?,
             "priority" => server.priority = value.parse().map_err(|_| "a bad priority")?,

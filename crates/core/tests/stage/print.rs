@@ -107,6 +107,7 @@ impl Stage {
             Command::HandOver { to: (host, port), .. } => return Some(format!("hand over to {host}:{port}")),
             Command::Release => return Some("release".to_owned()),
             Command::Unpause => return Some("unpause".to_owned()),
+            Command::AbortHandOver => return Some("end hand-over".to_owned()),
         };
         self.shown.contains(kind).then_some(text)
     }

@@ -46,6 +46,10 @@ pub(crate) struct Server {
     pub(crate) mood: Mood,
     pub(crate) pong: Pong,
     pub(crate) obedience: Obedience,
+    /// It follows a replica that has not taken over yet.
+    pub(crate) hands_over: bool,
+    /// It may be told to end that.
+    pub(crate) may_abort: bool,
 }
 
 impl Server {
@@ -61,6 +65,8 @@ impl Server {
             mood: Mood::Well,
             pong: Pong::Pong,
             obedience: Obedience::Obeys,
+            hands_over: false,
+            may_abort: true,
         }
     }
 }
@@ -80,17 +86,49 @@ impl World {
             Command::Reconfigure { follow } => self.reconfigure(at, follow.as_ref()),
             Command::HandOver { to, .. } => self.hand_over(at, to),
             Command::Hello { .. } | Command::ScriptKill | Command::Release | Command::Unpause => Reply::Done,
+            Command::AbortHandOver => self.abort_hand_over(at),
             Command::AskDown { .. } => Reply::Refused("ERR unknown command 'SENTINEL'".to_owned()),
         }
     }
 
-    /// The server makes the replica a primary and follows it, unless it is set not to obey.
+    /// The server follows the replica, which makes itself a primary as soon as it is well, unless the server is set
+    /// not to obey.
     fn hand_over(&mut self, at: SocketAddr, to: &(String, u16)) -> Reply {
         let replica = SocketAddr::new(to.0.parse().expect("an address"), to.1);
         match self.reconfigure(at, Some(to)) {
-            Reply::Done if self.servers[&at].follows == Some(replica) => self.reconfigure(replica, None),
+            Reply::Done if self.servers[&at].follows == Some(replica) => {
+                self.server(at).hands_over = true;
+                self.take_over(replica);
+                Reply::Done
+            }
             reply => reply,
         }
+    }
+
+    /// A server that is well takes the role that is handed to it.
+    pub(crate) fn take_over(&mut self, replica: SocketAddr) {
+        let mut servers = self.servers.iter();
+        let giver = servers.find(|(_, giver)| giver.hands_over && giver.follows == Some(replica));
+        let Some((giver, _)) = giver.filter(|_| self.servers[&replica].mood == Mood::Well) else {
+            return;
+        };
+        let giver = *giver;
+        self.server(giver).hands_over = false;
+        self.reconfigure(replica, None);
+    }
+
+    fn abort_hand_over(&mut self, at: SocketAddr) -> Reply {
+        if !self.server(at).may_abort {
+            return Reply::Refused("NOPERM this user has no permissions to run 'failover'".to_owned());
+        }
+        if !std::mem::take(&mut self.server(at).hands_over) {
+            return Reply::Refused("ERR No failover in progress.".to_owned());
+        }
+        self.reconfigure(at, None)
+    }
+
+    fn server(&mut self, at: SocketAddr) -> &mut Server {
+        self.servers.get_mut(&at).expect("the server is there")
     }
 
     fn reconfigure(&mut self, at: SocketAddr, follow: Option<&(String, u16)>) -> Reply {
@@ -103,7 +141,10 @@ impl World {
         let replid = target
             .and_then(|to| self.servers.get(&to))
             .map(|server| server.replid.clone());
-        let server = self.servers.get_mut(&at).expect("the server is there");
+        let server = self.server(at);
+        if server.hands_over {
+            return Reply::Refused("ERR REPLICAOF not allowed while failing over.".to_owned());
+        }
         match &server.obedience {
             Obedience::Refuses(words) => return Reply::Refused(words.clone()),
             Obedience::Ignores => return Reply::Done,
@@ -123,7 +164,7 @@ impl World {
         let mut text = format!("run_id:{}\r\n", server.run_id);
         match server.follows {
             None => {
-                text.push_str("role:master\r\nmaster_failover_state:no-failover\r\n");
+                text.push_str("role:master\r\n");
             }
             Some(upstream) => {
                 let there = self
@@ -165,8 +206,15 @@ impl World {
         }
         write!(
             text,
-            "master_replid:{}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{}\r\n",
-            server.replid, server.replid2, server.offset
+            "master_failover_state:{}\r\nmaster_replid:{}\r\nmaster_replid2:{}\r\nmaster_repl_offset:{}\r\n",
+            if server.hands_over {
+                "failover-in-progress"
+            } else {
+                "no-failover"
+            },
+            server.replid,
+            server.replid2,
+            server.offset
         )
         .expect("writing to a string");
         text

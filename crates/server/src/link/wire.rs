@@ -40,7 +40,8 @@ pub(super) const fn transaction(command: &Command) -> Option<Shape> {
         | Command::Hello { .. }
         | Command::AskDown { .. }
         | Command::ScriptKill
-        | Command::Unpause => None,
+        | Command::Unpause
+        | Command::AbortHandOver => None,
     }
 }
 
@@ -107,6 +108,7 @@ impl<'a> Writer<'a> {
                 self.words(&["EXEC"]);
             }
             Command::Unpause => self.words(&["CLIENT", "UNPAUSE"]),
+            Command::AbortHandOver => self.words(&["FAILOVER", "ABORT"]),
         }
     }
 
@@ -262,10 +264,20 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_hand_over_stands_alone() {
+        assert_eq!(transaction(&Command::AbortHandOver), None);
+        assert_eq!(
+            words(|out| out.command(&Command::AbortHandOver)),
+            "*2 FAILOVER ABORT "
+        );
+    }
+
+    #[test]
     fn commands_go_out_under_the_names_of_the_server() {
         let renamed = Renamed::from([
             ("CONFIG".to_owned(), "cfg".to_owned()),
             ("PING".to_owned(), "p1".to_owned()),
+            ("FAILOVER".to_owned(), "fo".to_owned()),
         ]);
         assert_eq!(
             renamed_words(&renamed, |out| out.command(&Command::Ping)),
@@ -275,5 +287,9 @@ mod tests {
             out.command(&Command::Reconfigure { follow: None })
         });
         assert!(text.contains("*2 cfg REWRITE *4 CLIENT KILL"), "{text}");
+        assert_eq!(
+            renamed_words(&renamed, |out| out.command(&Command::AbortHandOver)),
+            "*2 fo ABORT "
+        );
     }
 }

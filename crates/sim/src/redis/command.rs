@@ -10,6 +10,9 @@ use super::{Act, Obedience, Server};
 use crate::message::ConnId;
 use crate::time::Time;
 
+/// What a server says that is older than the command.
+const NO_FAILOVER: &str = "ERR unknown command 'FAILOVER', with args beginning with: ";
+
 impl Server {
     /// Whether a command has to wait while writes are paused. `PUBLISH` has, on a replica as well.
     pub(super) const fn must_wait(&self, command: &Command) -> bool {
@@ -38,13 +41,14 @@ impl Server {
                 self.unpause(now, acts);
                 Reply::Done
             }
-            Command::Reconfigure { .. } | Command::HandOver { .. } | Command::Release => {
-                match &self.obedience {
-                    Obedience::Obeys => self.order(now, conn, command, acts),
-                    Obedience::Ignores => Reply::Done,
-                    Obedience::Refuses(words) => Reply::Refused(words.clone()),
-                }
-            }
+            Command::Reconfigure { .. }
+            | Command::HandOver { .. }
+            | Command::Release
+            | Command::AbortHandOver => match &self.obedience {
+                Obedience::Obeys => self.order(now, conn, command, acts),
+                Obedience::Ignores => Reply::Done,
+                Obedience::Refuses(words) => Reply::Refused(words.clone()),
+            },
         }
     }
 
@@ -58,14 +62,14 @@ impl Server {
                 Reply::Done
             }
             _ if self.loading.is_some() => refused(LOADING),
+            Command::AbortHandOver if !self.spec.has_failover => refused(NO_FAILOVER),
+            Command::AbortHandOver => reply(self.abort_hand_over(now, acts)),
             Command::Reconfigure { follow } => {
                 let outcome = self.replicaof(now, follow, acts);
                 self.make_permanent(conn, acts);
                 reply(outcome)
             }
-            Command::HandOver { .. } if !self.spec.has_failover => {
-                refused("ERR unknown command 'FAILOVER', with args beginning with: ")
-            }
+            Command::HandOver { .. } if !self.spec.has_failover => refused(NO_FAILOVER),
             Command::HandOver { to, timeout_ms } => {
                 let timeout = Duration::from_millis(timeout_ms);
                 // As the reference: a shorter pause does not end a longer one.

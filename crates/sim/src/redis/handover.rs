@@ -17,7 +17,7 @@ pub(super) enum HandOver {
         until: Time,
     },
     /// It follows the replica already, and tells it to take over. As the reference, this has no end until the
-    /// replica answers.
+    /// replica answers or `FAILOVER ABORT` comes.
     Handing,
 }
 
@@ -111,6 +111,19 @@ impl Server {
             self.become_primary(now, acts);
             self.end_hand_over(now, acts);
         }
+    }
+
+    /// `FAILOVER ABORT`: one that follows the replica already is a primary again, with a new history that goes on from
+    /// its own. A pause by `CLIENT PAUSE` goes on.
+    pub(super) fn abort_hand_over(&mut self, now: Time, acts: &mut Vec<Act>) -> Result<(), &'static str> {
+        match self.handover {
+            HandOver::None => return Err("ERR No failover in progress."),
+            HandOver::Waiting { .. } => {}
+            HandOver::Handing => self.become_primary(now, acts),
+        }
+        self.stats.hand_overs_aborted += 1;
+        self.end_hand_over(now, acts);
+        Ok(())
     }
 
     fn end_hand_over(&mut self, now: Time, acts: &mut Vec<Act>) {

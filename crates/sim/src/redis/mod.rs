@@ -101,7 +101,7 @@ pub enum Act {
     },
 }
 
-/// How a server takes orders to change its role: `Reconfigure`, `HandOver` and `Release`.
+/// How a server takes orders to change its role: `Reconfigure`, `HandOver`, `Release` and `AbortHandOver`.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Obedience {
     /// As it should.
@@ -174,6 +174,8 @@ pub struct Stats {
     pub hand_overs_expired: u64,
     /// Hand-overs that the replica refused.
     pub hand_overs_refused: u64,
+    /// Hand-overs that it was told to end.
+    pub hand_overs_aborted: u64,
 }
 
 impl Server {

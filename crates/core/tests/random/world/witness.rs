@@ -186,7 +186,8 @@ impl Witness {
             | Command::InfoAndAck
             | Command::ScriptKill
             | Command::Release
-            | Command::Unpause => {}
+            | Command::Unpause
+            | Command::AbortHandOver => {}
         }
     }
 

@@ -144,6 +144,48 @@ fn a_replica_that_dies_at_the_last_moment_leaves_the_primary_stuck() {
 }
 
 #[test]
+fn a_hand_over_that_waits_is_ended_at_once() {
+    let (mut net, conn) = lagging();
+    net.frozen.insert(2);
+    let nothing = refused("ERR No failover in progress.");
+    assert_eq!(net.order(conn, Command::AbortHandOver), nothing);
+    net.order(conn, hand_over(2, 20_000));
+    let replid = net[1].replid();
+    let client = net.connect(1, false);
+    net.send(client, Message::Write(WriteId(2)));
+    assert_eq!(net.order(conn, Command::AbortHandOver), Some(Reply::Done));
+    assert_eq!(state(&mut net), "no-failover");
+    assert_eq!(net.take(client), [], "the pause by the coordinator goes on");
+    net.order(conn, Command::Unpause);
+    assert_eq!(net.take(client), [Message::Written(WriteId(2))]);
+    assert_eq!(net[1].replid(), replid);
+}
+
+#[test]
+fn a_stuck_primary_is_freed_by_an_end_of_the_hand_over() {
+    let mut net = Net::group(3);
+    net.run(secs(2));
+    net.frozen.insert(2);
+    let conn = net.connect(1, true);
+    net.order(conn, hand_over(2, 1_000));
+    net.run(secs(5));
+    let replid = net[1].replid();
+    let publisher = net.connect(1, true);
+    let message = "hello".to_owned();
+    assert_eq!(net.order(publisher, Command::Hello { message }), None);
+    assert_eq!(net.order(conn, Command::AbortHandOver), Some(Reply::Done));
+    assert!(net[1].is_primary());
+    assert_ne!(net[1].replid(), replid);
+    assert_eq!(state(&mut net), "no-failover");
+    assert_eq!(net.order(conn, follow(None)), Some(Reply::Done));
+    assert_eq!(net.write(1, 3), Message::Written(WriteId(3)));
+    net.run(secs(2));
+    assert_eq!(net[3].entries(), net[1].entries(), "it goes on where it stood");
+    assert_eq!(net[1].stats().sync_full, 2, "those of the beginning");
+    assert_eq!(net[1].stats().hand_overs_aborted, 1);
+}
+
+#[test]
 fn a_replica_that_refuses_leaves_the_primary_in_office() {
     let mut net = Net::group(2);
     net.run(secs(2));
