@@ -14,6 +14,13 @@ use crate::time::Time;
 
 /// For how long nothing goes wrong at first, so that all find each other.
 const WARM_UP_MS: u64 = 4_000;
+/// How much longer than the others the worlds of [`Profile::Handover`] live: what is stuck has to stay so for long.
+const HAND_OVER_MORE: Duration = Duration::from_secs(60);
+/// How long a replica that fails at a hand-over is gone, in milliseconds.
+const TARGET_GONE_MS: std::ops::Range<u64> = 200..60_000;
+/// The longest time without a write in [`Profile::Handover`]: the primary is stuck, and the coordinator that led is gone.
+/// The others look at it every 10 s and free it after 11 s at most.
+const HAND_OVER_GAP: Duration = Duration::from_secs(30);
 /// Events at which faults strike: those that begin and end the short states of a failover.
 const TRIGGERS: &[EventKind] = &[
     EventKind::SubjectivelyDown,
@@ -49,6 +56,9 @@ pub enum Profile {
     /// Operators switch primaries by plan, while coordinators and connections fail but no server does: no acknowledged
     /// write may be lost.
     Planned,
+    /// Operators switch primaries by plan, and the replica freezes, dies or is cut off when the role is handed to it, for
+    /// long: clients must be able to write again long before it is back.
+    Handover,
 }
 
 impl Profile {
@@ -60,6 +70,7 @@ impl Profile {
         Self::Disk,
         Self::Pause,
         Self::Planned,
+        Self::Handover,
     ];
 
     /// Its word.
@@ -72,6 +83,7 @@ impl Profile {
             Self::Disk => "disk",
             Self::Pause => "pause",
             Self::Planned => "planned",
+            Self::Handover => "handover",
         }
     }
 
@@ -124,6 +136,17 @@ impl Profile {
                 "reset-connections",
                 "slow-disk",
             ],
+            Self::Handover => &[
+                "order-coordinated",
+                "pause-server",
+                "crash-server",
+                "busy-server",
+                "isolate",
+                "cut-pair",
+                "reset-connections",
+                "crash-coordinator",
+                "pause-coordinator",
+            ],
         };
         some.to_vec()
     }
@@ -168,6 +191,8 @@ pub struct Setup {
     pub bound: Duration,
     /// Whether no acknowledged write may be lost.
     pub loses_nothing: bool,
+    /// The longest time in which a client may be unable to write, faults or not.
+    pub longest_gap: Option<Duration>,
 }
 
 impl Setup {
@@ -182,7 +207,7 @@ impl Setup {
         let down_after = Duration::from_millis([500, 1_000, 1_000, 2_000][rng.random_range(0..4)]);
         let failover_timeout = Duration::from_millis([5_000, 10_000][rng.random_range(0..2)]);
         let majority = u32::try_from(coordinators / 2 + 1).unwrap_or(u32::MAX);
-        let setup = Self {
+        let mut setup = Self {
             seed,
             coordinators,
             groups,
@@ -205,8 +230,17 @@ impl Setup {
             faults_end: Time::from_millis(WARM_UP_MS + length_ms),
             bound: failover_timeout * 4 + Duration::from_secs(40),
             loses_nothing: profile == Profile::Planned,
+            longest_gap: None,
         };
-        let plan = draw_plan(&setup, profile, &mut rng);
+        let plan = if profile == Profile::Handover {
+            setup.faults_end = setup.faults_end + HAND_OVER_MORE;
+            setup.longest_gap = Some(HAND_OVER_GAP);
+            setup.writers = setup.writers.max(1);
+            setup.server.has_failover = true;
+            draw_hand_overs(&setup, &mut rng)
+        } else {
+            draw_plan(&setup, profile, &mut rng)
+        };
         (setup, plan)
     }
 }
@@ -269,6 +303,52 @@ fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> V
         };
         let fault = draw_fault(kind, leads, setup, rng);
         plan.push(Planned { when, fault });
+    }
+    plan
+}
+
+/// Hand-overs, one after the other, and what meets each when the order is out.
+fn draw_hand_overs(setup: &Setup, rng: &mut Xoshiro256PlusPlus) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let count = rng.random_range(1..=3);
+    for n in 0..count {
+        let share = (setup.faults_end.millis() - WARM_UP_MS) / count;
+        let at = Time::from_millis(WARM_UP_MS + n * share + rng.random_range(0..share / 4));
+        let group = rng.random_range(0..setup.groups);
+        let target = ServerPick::Candidate(group);
+        let machine = MachinePick::Of(target);
+        let primary = MachinePick::Of(ServerPick::Primary(group));
+        let leader = CoordinatorPick::Leader(group);
+        let gone = Duration::from_millis(rng.random_range(TARGET_GONE_MS));
+        let short = Duration::from_millis(rng.random_range(50..3_000));
+        let kind = rng.random_range(0..4);
+        let orderer = CoordinatorPick::Nth(rng.random_range(0..setup.coordinators));
+        plan.push(Planned {
+            when: When::At(at),
+            fault: Fault::Operator(Order::Coordinated, orderer, group),
+        });
+        let mut meets = |fault| {
+            // The order is on its way at the event. What is late by this much finds it done more often than not.
+            let delay = Duration::from_micros(rng.random_range(0..8_000));
+            let when = When::After(at, EventKind::StateWaitPromotion, delay);
+            plan.push(Planned { when, fault });
+            rng.random_range(0..12)
+        };
+        let fails = match kind {
+            0 => Fault::Isolate(machine, short),
+            1 => Fault::CutPair(machine, primary, gone),
+            2 => Fault::PauseServer(target, gone),
+            _ => Fault::CrashServer(target, Data::Kept, gone),
+        };
+        match meets(fails) {
+            0 | 1 => meets(Fault::CrashCoordinator(leader, gone)),
+            2 => meets(Fault::PauseCoordinator(leader, short)),
+            3 => meets(Fault::ResetConnections(primary)),
+            4 => meets(Fault::ResetConnections(MachinePick::With(leader))),
+            5 => meets(Fault::BusyServer(target, short)),
+            6 => meets(Fault::CutPair(primary, MachinePick::With(leader), short)),
+            _ => 0,
+        };
     }
     plan
 }

@@ -89,6 +89,9 @@ fn play(world: &mut World, setup: &Setup, until: Option<Time>) -> Option<Duratio
                 let since = *well_since.get_or_insert(look_at);
                 if look_at.since(since) >= REST {
                     world.count_lost_writes(setup.loses_nothing);
+                    if let Some(longest) = setup.longest_gap {
+                        world.check_gaps(longest);
+                    }
                     return Some(since.since(setup.faults_end));
                 }
             }

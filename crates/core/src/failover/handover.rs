@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::promote::CANDIDATE_SILENCE;
-use super::{AbortReason, Cause, Stage};
+use super::{AbortReason, Cause, Stage, reconfigure};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
 use crate::context::Context;
@@ -163,15 +163,24 @@ impl Group {
         cx.wake_at(cx.now + LATE_HAND_OVER);
     }
 
-    /// After it was given up: whether the server is what it was before.
+    /// After it was given up: whether the server is what it was before. If not, the candidate has taken over, and a
+    /// moment later it shows. One that has died with its new role is not waited for: nobody was told of it yet.
     fn conclude_hand_over(&mut self, given_up_at: Instant, cx: &mut Context) {
-        let came_off = self.primary_instance().is_some_and(|primary| {
-            let told = primary.abort_answered_at.is_some_and(|at| at >= given_up_at);
-            let is_fresh = told && primary.info_at >= primary.abort_answered_at;
-            !is_fresh || (primary.role == Role::Replica && !primary.info.hand_over.is_under_way())
-        });
-        if !came_off || cx.due(given_up_at + LATE_HAND_OVER) {
-            self.abort(AbortReason::CandidateTimeout, cx);
+        let Some(primary) = self.instances.get(&self.primary) else {
+            return;
+        };
+        let told = primary.abort_answered_at.is_some_and(|at| at >= given_up_at);
+        let is_known = told && primary.info_at >= primary.abort_answered_at;
+        let came_off = is_known && primary.role == Role::Replica && !primary.info.hand_over.is_under_way();
+        if is_known && !came_off {
+            return self.abort(AbortReason::CandidateTimeout, cx);
+        }
+        if !cx.due(given_up_at + LATE_HAND_OVER) {
+            return;
+        }
+        self.abort(AbortReason::CandidateTimeout, cx);
+        if let Some(primary) = self.instances.get_mut(&self.primary).filter(|_| came_off) {
+            primary.told_by = reconfigure::tell(primary, None, cx);
         }
     }
 

@@ -89,6 +89,17 @@ impl World {
         self.checks.broken(self.now, Invariant::Converges, what);
     }
 
+    /// No client may have been unable to write for longer than this.
+    pub fn check_gaps(&mut self, longest: Duration) {
+        let gaps = self.writers.iter().map(|writer| writer.longest_gap);
+        if let Some((c, gap)) = gaps.enumerate().max_by_key(|(_, gap)| *gap)
+            && gap > longest
+        {
+            let what = format!("c{} could not write for {:.1} s", c + 1, gap.as_secs_f64());
+            self.checks.broken(self.now, Invariant::TakesWrites, what);
+        }
+    }
+
     /// Counts the acknowledged writes that the primaries do not have; where none may be lost, one is too many.
     pub fn count_lost_writes(&mut self, none_may_be: bool) {
         for group in 0..self.groups.len() {

@@ -39,6 +39,8 @@ pub enum Invariant {
     Converges,
     /// Acknowledged writes lost by a planned switch.
     KeepsWrites,
+    /// A server that can take writes, and no client that can write for long.
+    TakesWrites,
     /// A crash.
     NeverCrashes,
 }
@@ -57,6 +59,7 @@ impl Invariant {
             Self::DurableBeforeVisible => "nothing is visible to others before it is durable",
             Self::Converges => "after the faults all agree on one primary that all replicas follow",
             Self::KeepsWrites => "a planned switch loses no acknowledged write",
+            Self::TakesWrites => "a hand-over that fails keeps no client from writing for long",
             Self::NeverCrashes => "nothing that happens outside makes a coordinator crash",
         }
     }

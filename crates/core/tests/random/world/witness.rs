@@ -138,13 +138,13 @@ impl Witness {
             Command::Reconfigure { follow: None } => {
                 let (kind, to) = link.expect("an order goes to a connection");
                 let group = kind.group().expect("an order goes to a server");
-                let target = (to.ip().to_string(), to.port());
+                let disk = &self.disk[group];
+                let mut configured = disk.configs.iter().map(|(_, primary)| primary);
                 assert!(
-                    self.disk[group]
-                        .candidates
-                        .iter()
-                        .any(|(_, port)| *port == target.1),
-                    "{target:?} is promoted, a choice that is not on disk"
+                    disk.candidates.iter().any(|(_, port)| *port == to.port())
+                        // After a hand-over that came to nothing.
+                        || configured.any(|(_, port)| *port == to.port()),
+                    "{to} is promoted, a choice that is not on disk"
                 );
             }
             Command::Reconfigure {
