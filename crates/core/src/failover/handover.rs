@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::promote::CANDIDATE_SILENCE;
 use super::{AbortReason, Cause, Stage, reconfigure};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
@@ -21,6 +20,9 @@ use crate::time::{Instant, whole_millis};
 const MAX_HAND_OVER: Duration = Duration::from_secs(10);
 /// Less than this is not enough to begin a hand-over with. As the reference.
 const LEAST_HAND_OVER: Duration = Duration::from_secs(1);
+/// How long the candidate may be silent while writes wait for it. Longer than where the primary is dead: a switch that is
+/// given up is not tried again, and so a replica that was only busy for a moment is waited for.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
 /// How long a candidate that has taken over at the moment at which it was given up has for telling so.
 const LATE_HAND_OVER: Duration = Duration::from_secs(1);
 /// How long a server may wait for the replica that it follows already, if nobody is known to lead a hand-over. It takes
@@ -124,7 +126,7 @@ impl Group {
             return true;
         };
         let since = replica.health.unanswered_since();
-        since.is_some_and(|since| cx.due(since + CANDIDATE_SILENCE))
+        since.is_some_and(|since| cx.due(since + MAX_SILENCE))
     }
 
     fn accept_hand_over(&mut self, candidate: Addr, since: Instant, cx: &mut Context) {

@@ -16,7 +16,7 @@ use crate::instance::info::Role;
 use crate::instance::{Following, Instance};
 
 /// How long a candidate may be silent. It was well a moment ago; another is better than a dead one.
-pub(super) const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
+const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
 /// How long a promotion may take at most. It takes a millisecond; a server that is busy for longer than this
 /// is no better than a dead one.
 const PROMOTION_TIMEOUT: Duration = Duration::from_secs(10);
