@@ -59,6 +59,12 @@ impl Disk {
         self.stall
     }
 
+    /// Whether it takes all writes in the usual time.
+    #[must_use]
+    pub(crate) const fn is_well(&self) -> bool {
+        self.full == 0 && self.stall.is_zero() && !self.next_sync_fails
+    }
+
     /// Writes take this much longer from now on.
     pub(crate) const fn set_stall(&mut self, stall: Duration) {
         self.stall = stall;

@@ -46,6 +46,8 @@ pub enum Data {
     Kept,
     /// What was saved some time before.
     Stale,
+    /// Nothing: another disk, or a server that never saves.
+    Lost,
 }
 
 /// An operator's order.
@@ -96,8 +98,10 @@ pub enum Fault {
     CutOneWay(MachinePick, MachinePick, Duration),
     /// Two machines do not reach each other.
     CutPair(MachinePick, MachinePick, Duration),
-    /// The network is slow by this for ten times as long.
-    SlowNetwork(Duration),
+    /// The machines fall apart into two halves, by the bits of the number, that do not reach each other.
+    Split(u64, Duration),
+    /// The network is slow by this, for so long.
+    SlowNetwork(Duration, Duration),
     /// So many of a thousand segments are lost, for a while.
     Loss(u32, Duration),
     /// All connections of a machine are reset.
@@ -110,6 +114,7 @@ impl Fault {
     /// Every kind, by its word.
     pub const KINDS: &'static [&'static str] = &[
         "crash-server",
+        "empty-server",
         "pause-server",
         "busy-server",
         "read-only-config",
@@ -126,6 +131,7 @@ impl Fault {
         "isolate",
         "cut-one-way",
         "cut-pair",
+        "split",
         "slow-network",
         "loss",
         "reset-connections",
@@ -138,6 +144,7 @@ impl Fault {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::CrashServer(_, Data::Lost, _) => "empty-server",
             Self::CrashServer(..) => "crash-server",
             Self::PauseServer(..) => "pause-server",
             Self::BusyServer(..) => "busy-server",
@@ -155,6 +162,7 @@ impl Fault {
             Self::Isolate(..) => "isolate",
             Self::CutOneWay(..) => "cut-one-way",
             Self::CutPair(..) => "cut-pair",
+            Self::Split(..) => "split",
             Self::SlowNetwork(..) => "slow-network",
             Self::Loss(..) => "loss",
             Self::ResetConnections(..) => "reset-connections",

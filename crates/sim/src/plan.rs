@@ -50,6 +50,10 @@ pub enum Profile {
     Crash,
     /// The network is cut, slow and lossy.
     Network,
+    /// Five coordinators, two of which are a quorum, and the network falls apart.
+    Split,
+    /// The way is long, and at times longer than some patience lasts; processes pause with answers under way.
+    Slow,
     /// Disks fill up, stall and break, and processes die meanwhile.
     Disk,
     /// Processes pause, clocks leap.
@@ -60,6 +64,8 @@ pub enum Profile {
     /// Operators switch primaries by plan, and the replica freezes, dies or is cut off when the role is handed to it, for
     /// long: clients must be able to write again long before it is back.
     Handover,
+    /// The same while any server fails, for a shorter time: hand-overs are refused, given up and lost.
+    Refused,
 }
 
 impl Profile {
@@ -68,10 +74,13 @@ impl Profile {
         Self::Swarm,
         Self::Crash,
         Self::Network,
+        Self::Split,
+        Self::Slow,
         Self::Disk,
         Self::Pause,
         Self::Planned,
         Self::Handover,
+        Self::Refused,
     ];
 
     /// Its word.
@@ -81,10 +90,13 @@ impl Profile {
             Self::Swarm => "swarm",
             Self::Crash => "crash",
             Self::Network => "network",
+            Self::Split => "split",
+            Self::Slow => "slow",
             Self::Disk => "disk",
             Self::Pause => "pause",
             Self::Planned => "planned",
             Self::Handover => "handover",
+            Self::Refused => "refused",
         }
     }
 
@@ -94,6 +106,13 @@ impl Profile {
         Self::ALL.iter().copied().find(|profile| profile.name() == name)
     }
 
+    /// The one whose turn it is when each seed takes the next.
+    #[must_use]
+    pub fn of_turn(seed: u64) -> Self {
+        let turn = seed % Self::ALL.len() as u64;
+        Self::ALL[usize::try_from(turn).unwrap_or(0)]
+    }
+
     /// The kinds of faults that it has.
     #[must_use]
     pub fn kinds(self) -> Vec<&'static str> {
@@ -101,6 +120,7 @@ impl Profile {
             Self::Swarm => return Fault::KINDS.to_vec(),
             Self::Crash => &[
                 "crash-server",
+                "empty-server",
                 "crash-coordinator",
                 "crash-machine",
                 "reset-connections",
@@ -113,6 +133,15 @@ impl Profile {
                 "slow-network",
                 "loss",
                 "reset-connections",
+            ],
+            Self::Split => &["crash-server", "split", "isolate", "cut-pair", "order-failover"],
+            Self::Slow => &[
+                "crash-server",
+                "crash-coordinator",
+                "slow-network",
+                "loss",
+                "pause-coordinator",
+                "pause-coordinator",
             ],
             Self::Disk => &[
                 "crash-server",
@@ -147,6 +176,14 @@ impl Profile {
                 "reset-connections",
                 "crash-coordinator",
                 "pause-coordinator",
+            ],
+            Self::Refused => &[
+                "order-coordinated",
+                "crash-server",
+                "empty-server",
+                "pause-server",
+                "cut-pair",
+                "crash-coordinator",
             ],
         };
         some.to_vec()
@@ -201,13 +238,17 @@ impl Setup {
     #[must_use]
     pub fn of(seed: u64, profile: Profile) -> (Self, Vec<Planned>) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (profile as u64) << 56);
+        let split = profile == Profile::Split;
         let coordinators = [3, 3, 3, 4, 5][rng.random_range(0..5)];
+        let coordinators = if split { 5 } else { coordinators };
         let groups = [1, 1, 1, 1, 2][rng.random_range(0..5)];
         let servers = rng.random_range(2..=4);
         let length_ms = rng.random_range(8_000..30_000);
         let down_after = Duration::from_millis([500, 1_000, 1_000, 2_000][rng.random_range(0..4)]);
         let failover_timeout = Duration::from_millis([5_000, 10_000][rng.random_range(0..2)]);
         let majority = u32::try_from(coordinators / 2 + 1).unwrap_or(u32::MAX);
+        // Between continents there is always something on the way.
+        let distance = if profile == Profile::Slow { 50 } else { 1 };
         let mut setup = Self {
             seed,
             coordinators,
@@ -215,7 +256,11 @@ impl Setup {
             servers,
             colocated: rng.random_range(0..2) == 0,
             introduced: rng.random_range(0..4) > 0,
-            quorum: if rng.random_range(0..4) == 0 { 2 } else { majority },
+            quorum: if rng.random_range(0..4) == 0 || split {
+                2
+            } else {
+                majority
+            },
             down_after,
             failover_timeout,
             parallel_syncs: rng.random_range(1..=2),
@@ -224,7 +269,7 @@ impl Setup {
             write_every: Duration::from_millis(rng.random_range(20..100)),
             server: server_spec(&mut rng),
             quality: Quality {
-                latency: Duration::from_micros(rng.random_range(50..2_000)),
+                latency: Duration::from_micros(rng.random_range(50..2_000) * distance),
                 jitter: Duration::from_micros(rng.random_range(10..3_000)),
                 loss_permille: 0,
             },
@@ -288,7 +333,7 @@ fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> V
         // The first, and each third after it, makes a failover likely: the others meet it.
         let leads = n % 3 == 0;
         let kind = if leads {
-            if profile == Profile::Planned {
+            if matches!(profile, Profile::Planned | Profile::Refused) {
                 "order-coordinated"
             } else {
                 "crash-server"
@@ -388,6 +433,7 @@ fn draw_fault(kind: &str, primary: bool, setup: &Setup, rng: &mut Xoshiro256Plus
             };
             Fault::CrashServer(server, data, lasts)
         }
+        "empty-server" => Fault::CrashServer(replica, Data::Lost, lasts / 4),
         "pause-server" => Fault::PauseServer(server, lasts),
         "busy-server" => Fault::BusyServer(server, lasts),
         "read-only-config" => Fault::ReadOnlyConfig(server, lasts),
@@ -407,7 +453,11 @@ fn draw_fault(kind: &str, primary: bool, setup: &Setup, rng: &mut Xoshiro256Plus
             _ => Fault::CutOneWay(MachinePick::With(other), machine, lasts),
         },
         "cut-pair" => Fault::CutPair(machine, MachinePick::With(other), lasts),
-        "slow-network" => Fault::SlowNetwork(Duration::from_millis(rng.random_range(2..150))),
+        "split" => Fault::Split(rng.random_range(0..u64::MAX), lasts),
+        "slow-network" => {
+            let by = rng.random_range(2..350);
+            Fault::SlowNetwork(Duration::from_millis(by), lasts)
+        }
         "loss" => Fault::Loss(rng.random_range(5..200), lasts),
         "reset-connections" => Fault::ResetConnections(machine),
         "order-failover" => Fault::Operator(Order::Failover, coordinator, group),

@@ -123,7 +123,7 @@ impl Agreement for Vote {
             };
         }
         let mine = votes.get(&registry.my_id).map_or(0, Vec::len);
-        if mine + voters.saturating_sub(known) < needed {
+        if mine + record.voters().saturating_sub(known) < needed {
             Standing::Split
         } else {
             Standing::Open

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_core::{Epoch, GroupName, SentinelId};
+use bellwether_core::{Addr, Epoch, GroupName, SentinelId};
 
 use crate::time::Time;
 
@@ -10,7 +10,7 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     votes: BTreeMap<(GroupName, Epoch, usize), SentinelId>,
-    down: BTreeMap<(GroupName, usize), Time>,
+    down: BTreeMap<(GroupName, Addr, usize), Time>,
 }
 
 impl Ledger {
@@ -27,9 +27,9 @@ impl Ledger {
         (known != candidate).then(|| known.clone())
     }
 
-    /// A coordinator has shown that it sees the primary of a group down.
-    pub(super) fn says_down(&mut self, now: Time, n: usize, group: &GroupName) {
-        self.down.insert((group.clone(), n), now);
+    /// A coordinator has told another that it sees the primary of a group down.
+    pub(super) fn says_down(&mut self, now: Time, n: usize, group: &GroupName, primary: &Addr) {
+        self.down.insert((group.clone(), primary.clone(), n), now);
     }
 
     /// How many have shown that they vote for this one.
@@ -41,9 +41,12 @@ impl Ledger {
             .count()
     }
 
-    /// How many have shown since then that they see the primary down.
-    pub(super) fn down_since(&self, group: &GroupName, since: Time) -> usize {
-        let range = (group.clone(), 0)..=(group.clone(), usize::MAX);
-        self.down.range(range).filter(|(_, at)| **at >= since).count()
+    /// How many but one have told since then that they see the primary down.
+    pub(super) fn down_since(&self, group: &GroupName, primary: &Addr, since: Time, but: usize) -> usize {
+        let key = |n: usize| (group.clone(), primary.clone(), n);
+        self.down
+            .range(key(0)..=key(usize::MAX))
+            .filter(|((_, _, n), at)| *n != but && **at >= since)
+            .count()
     }
 }

@@ -16,6 +16,11 @@ impl World {
     /// What is not as it must be some time after the last fault; `None` if all is well.
     #[must_use]
     pub fn unrest(&self) -> Option<String> {
+        let epochs = self.nodes.iter().map(|node| node.core.registry().current_epoch);
+        let epochs: BTreeSet<_> = epochs.collect();
+        if epochs.len() != 1 {
+            return Some(format!("coordinators are in epochs {epochs:?}"));
+        }
         (0..self.groups.len()).find_map(|group| self.group_unrest(group))
     }
 

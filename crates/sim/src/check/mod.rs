@@ -1,12 +1,15 @@
 //! The promises, as code. Each check names the invariant that it holds up, and is fed with what others can see, what
 //! is decided and what is on disk; it keeps its own account and asks the core nothing.
 
+mod calm;
+mod choice;
 mod ledger;
 mod liveness;
 mod promotion;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use bellwether_core::{
     Addr, Cause, Command, ConfigEpoch, Effect, Epoch, EventKind, FailoverReceipt, GroupName, Registry,
@@ -16,7 +19,15 @@ use bellwether_core::{
 use crate::fault::Order;
 use crate::plan::Setup;
 use crate::time::Time;
+pub(crate) use calm::RELEASED_WITHIN;
+pub(crate) use choice::server_in;
+
+use choice::Sight;
 use ledger::Ledger;
+
+/// How old a view may be that counts towards the quorum: a leader may be held up by a slow disk, a split election and
+/// a pause of its own before it comes to promote, and an answer may wait for a network to heal.
+const VIEWS_COUNT_FOR: Duration = Duration::from_secs(60);
 
 /// What must never happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +52,14 @@ pub enum Invariant {
     KeepsWrites,
     /// A server that can take writes, and no client that can write for long.
     TakesWrites,
+    /// A primary held for down that is well and was all the time.
+    SeesTruly,
+    /// Writes held back for a hand-over that was given up.
+    Releases,
     /// A crash.
     NeverCrashes,
+    /// Connections that pile up.
+    Bounded,
 }
 
 impl Invariant {
@@ -60,6 +77,9 @@ impl Invariant {
             Self::Converges => "after the faults all agree on one primary that all replicas follow",
             Self::KeepsWrites => "a planned switch loses no acknowledged write",
             Self::TakesWrites => "a hand-over that fails keeps no client from writing for long",
+            Self::SeesTruly => "a primary that is well and within reach is not held for down",
+            Self::Releases => "a hand-over that is given up lets writes go on at once",
+            Self::Bounded => "nothing grows without bound",
             Self::NeverCrashes => "nothing that happens outside makes a coordinator crash",
         }
     }
@@ -88,8 +108,10 @@ struct Account {
     id: Option<SentinelId>,
     epoch: Epoch,
     configs: BTreeMap<GroupName, ConfigEpoch>,
+    votes: BTreeMap<GroupName, Epoch>,
     durable_epoch: Epoch,
     durable_configs: BTreeMap<GroupName, ConfigEpoch>,
+    sight: Sight,
 }
 
 /// All checks of one run.
@@ -142,10 +164,15 @@ impl Checks {
         account.id = Some(registry.my_id.clone());
         account.epoch = registry.current_epoch;
         account.configs = config_epochs(registry);
+        let groups = registry.groups.iter();
+        account.votes = groups
+            .map(|(name, record)| (name.clone(), record.vote.epoch))
+            .collect();
+        account.sight = Sight::default();
     }
 
     /// A coordinator may have decided something.
-    pub(crate) fn decided(&mut self, now: Time, n: usize, registry: &Registry) {
+    pub(crate) fn decided(&mut self, now: Time, n: usize, registry: &Registry, steady: bool) {
         let account = &mut self.accounts[n];
         let (before, epoch) = (account.epoch, registry.current_epoch);
         account.epoch = epoch;
@@ -157,6 +184,8 @@ impl Checks {
             );
         }
         for (name, record) in &registry.groups {
+            self.remembers_vote(now, n, name, record.vote.epoch);
+            self.chooses(now, n, name, record, steady);
             let config_epoch = record.config_epoch;
             let account = &mut self.accounts[n];
             let before = account.configs.get(name).copied().unwrap_or_default();
@@ -169,6 +198,22 @@ impl Checks {
                 self.broken(now, Invariant::EpochsRise, what);
             }
             self.names_address(now, name, config_epoch, &record.primary);
+        }
+    }
+
+    fn remembers_vote(&mut self, now: Time, n: usize, group: &GroupName, epoch: Epoch) {
+        let votes = &mut self.accounts[n].votes;
+        let before = votes.get(group).copied().unwrap_or_default();
+        if before == epoch {
+            return;
+        }
+        votes.insert(group.clone(), epoch);
+        if before > epoch {
+            let what = format!(
+                "s{}: {group}: voted in epoch {before}, and knows of {epoch}",
+                n + 1
+            );
+            self.broken(now, Invariant::EpochsRise, what);
         }
     }
 
@@ -216,13 +261,13 @@ impl Checks {
         &mut self,
         now: Time,
         n: usize,
-        group: Option<&GroupName>,
+        asked: Option<&(GroupName, Addr)>,
         synced: &Registry,
         verdict: &Verdict,
     ) {
-        let Some(group) = group else { return };
+        let Some((group, primary)) = asked else { return };
         if verdict.down {
-            self.ledger.says_down(now, n, group);
+            self.ledger.says_down(now, n, group, primary);
         }
         if let Some(leader) = &verdict.leader {
             self.votes(now, n, synced, (group, verdict.leader_epoch, leader));
@@ -270,14 +315,34 @@ impl Checks {
             Effect::Event(event) => {
                 let Some(group) = &event.group else { return };
                 match event.kind {
-                    EventKind::SubjectivelyDown if event.payload.starts_with("master ") => {
-                        self.ledger.says_down(now, n, group);
+                    EventKind::SubjectivelyDown | EventKind::SubjectivelyUp | EventKind::Reset => {
+                        self.sees(now, n, event.kind, &event.payload);
+                    }
+                    EventKind::ObjectivelyDown => {
+                        if let Some(primary) = server_in(&event.payload) {
+                            self.agrees_down(now, n, group, &primary.into());
+                        }
                     }
                     EventKind::SwitchPrimary => self.switched(now, n, synced, group, &event.payload),
                     _ => {}
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A coordinator holds the primary for objectively down.
+    fn agrees_down(&mut self, now: Time, n: usize, group: &GroupName, primary: &Addr) {
+        let others = self.ledger.down_since(group, primary, now - VIEWS_COUNT_FOR, n);
+        let own = choice::socket_addr(primary).is_some_and(|addr| self.holds_down_since(n, addr).is_some());
+        let views = others + usize::from(own);
+        if views < self.quorum {
+            let what = format!(
+                "s{}: {group}: {views} see {primary} down, quorum is {}",
+                n + 1,
+                self.quorum
+            );
+            self.broken(now, Invariant::AgreedPromotion, what);
         }
     }
 

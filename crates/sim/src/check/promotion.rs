@@ -9,9 +9,6 @@ use super::{Checks, Invariant};
 use crate::time::Time;
 use crate::world::Host;
 
-/// How old a view may be that counts towards the quorum: a leader may be held up by a slow disk, a split election and
-/// a pause of its own before it comes to promote.
-const VIEWS_COUNT_FOR: Duration = Duration::from_secs(60);
 /// For how long a priority must have been zero so that every coordinator that reaches the server knows it: the period
 /// of INFO and some.
 const PRIORITY_IS_KNOWN_AFTER: Duration = Duration::from_secs(12);
@@ -26,6 +23,7 @@ impl Checks {
         to: SocketAddr,
         target: Option<&Host>,
     ) {
+        self.takes_over(n, to);
         let to = Addr::from(to);
         let run = registry.groups.iter().find_map(|(name, record)| {
             let failover = record.failover.as_ref()?;
@@ -51,15 +49,6 @@ impl Checks {
                     n + 1,
                     self.voters,
                     failover.epoch
-                );
-                self.broken(now, Invariant::AgreedPromotion, what);
-            }
-            let views = self.ledger.down_since(name, now - VIEWS_COUNT_FOR);
-            if views < self.quorum {
-                let what = format!(
-                    "s{}: {name}: {views} see it down, quorum is {}",
-                    n + 1,
-                    self.quorum
                 );
                 self.broken(now, Invariant::AgreedPromotion, what);
             }

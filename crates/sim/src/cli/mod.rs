@@ -1,5 +1,8 @@
 //! The commands. Each says by its status whether all promises were kept.
 
+#[cfg(feature = "seeded-bugs")]
+mod bugs;
+mod kept;
 mod replay;
 mod seeds;
 mod step;
@@ -24,6 +27,16 @@ enum What {
     Replay(replay::Replay),
     /// Play one seed by hand.
     Step(step::Step),
+    /// Show that mistakes in the core are noticed (needs the feature `seeded-bugs`).
+    #[cfg(feature = "seeded-bugs")]
+    Bugs(bugs::Bugs),
+    /// Show that mistakes in the core are noticed (needs the feature `seeded-bugs`).
+    #[cfg(not(feature = "seeded-bugs"))]
+    Bugs {
+        /// What it would be asked.
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true, hide = true)]
+        rest: Vec<String>,
+    },
 }
 
 impl Args {
@@ -33,6 +46,12 @@ impl Args {
             What::Run(run) => run.run(),
             What::Replay(replay) => replay.run(),
             What::Step(step) => step.run(),
+            #[cfg(feature = "seeded-bugs")]
+            What::Bugs(bugs) => bugs.run(),
+            #[cfg(not(feature = "seeded-bugs"))]
+            What::Bugs { .. } => Err(anyhow!(
+                "there are no bugs in this build: cargo run --profile sim -p bellwether-sim --features seeded-bugs -- bugs"
+            )),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `run`: many seeds, on all cores.
 
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,18 +8,21 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bellwether_sim::{Coverage, MOMENTS, Profile, Report, Setup, run, shrink};
 
-use super::profile;
+use super::{kept, profile};
 
 /// From how many seeds on a kind of fault or a moment that was never met is a failure: fewer may miss it by chance.
-const ENOUGH_SEEDS: u64 = 2_000;
+const ENOUGH_SEEDS: u64 = 3_000;
 /// How many broken seeds are described.
 const MAX_SHOWN: usize = 5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The seeds, as FIRST..LAST, the last one not included.
-    #[arg(long, value_parser = range)]
+    #[arg(long, value_parser = range, default_value = "0..1000", conflicts_with = "kept")]
     seeds: (u64, u64),
+    /// Play those of a file instead, with lines of SEED PROFILE.
+    #[arg(long)]
+    kept: Option<PathBuf>,
     /// The kind of world; each seed takes its turn among all of them if none is named.
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
@@ -52,6 +56,9 @@ struct Sum {
 
 impl Run {
     pub(crate) fn run(self) -> Result<bool> {
+        if let Some(path) = &self.kept {
+            return Self::run_kept(&kept::read(path)?);
+        }
         let next = AtomicU64::new(self.seeds.0);
         let stop = AtomicBool::new(false);
         let sum = Mutex::new(Sum::default());
@@ -65,6 +72,17 @@ impl Run {
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(self.tell(&sum, begun.elapsed()))
+    }
+
+    fn run_kept(seeds: &[(u64, Profile)]) -> Result<bool> {
+        let mut broken = 0;
+        for (seed, profile) in seeds {
+            let report = run(*seed, *profile, false);
+            broken += usize::from(report.violation.is_some());
+            describe(&report, *profile);
+        }
+        println!("{} kept seeds played, {broken} broken", seeds.len());
+        Ok(broken == 0)
     }
 
     fn play(&self, next: &AtomicU64, stop: &AtomicBool, sum: &Mutex<Sum>, begun: Instant) {
@@ -94,9 +112,7 @@ impl Run {
     }
 
     fn profile_of(&self, seed: u64) -> Profile {
-        let all = Profile::ALL;
-        let turn = usize::try_from(seed % all.len() as u64).unwrap_or(0);
-        self.profile.unwrap_or(all[turn])
+        self.profile.unwrap_or_else(|| Profile::of_turn(seed))
     }
 
     fn tell(&self, sum: &Sum, took: Duration) -> bool {

@@ -384,6 +384,12 @@ impl Server {
         self.paused_until.is_some() || self.handover.is_under_way()
     }
 
+    /// Until when a client has it hold writes back.
+    #[must_use]
+    pub const fn paused_until(&self) -> Option<Time> {
+        self.paused_until
+    }
+
     /// How far its data go.
     #[must_use]
     pub fn offset(&self) -> u64 {

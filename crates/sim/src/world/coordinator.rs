@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{
-    Addr, AddressBook, Answer, ClientToken, Command, Coordinator, Effect, Epoch, EventKind, GroupName, Input,
-    LinkId, LinkKind, PersistSeq, Pong, Registry, Reply, Request, RequestId, SentinelId, Settings, Verdict,
+    Addr, AddressBook, Answer, Cause, ClientToken, Command, Coordinator, Effect, Epoch, EventKind, GroupName,
+    Input, LinkId, LinkKind, Outcome, PersistSeq, Pong, Registry, Reply, Request, RequestId, SentinelId,
+    Settings, Verdict,
 };
 use rand::RngExt;
 
 use super::{Due, State, World};
+use crate::check::{RELEASED_WITHIN, server_in};
 use crate::clock::Clock;
 use crate::disk::{Disk, Written};
 use crate::message::{ConnId, Message};
@@ -23,6 +25,8 @@ const MAX_DRIFT_PPM: i64 = 5_000;
 const WRITE_MICROS: std::ops::Range<u64> = 200..6_000;
 /// How long it may take until the loop comes to decide about what came in, in microseconds.
 const TURN_MICROS: std::ops::Range<u64> = 1..400;
+/// How long at most, one or the other, until a connection that is given up is closed, in microseconds.
+const HANG_UP_MICROS: [u64; 4] = [50, 1_000, 10_000, 200_000];
 
 /// One coordinator.
 #[derive(Debug)]
@@ -36,13 +40,27 @@ pub(crate) struct Node {
     pub(crate) life: u32,
     /// What clients are told.
     pub(crate) book: Arc<AddressBook>,
+    /// When it last went on after a stop.
+    pub(crate) resumed_at: Time,
+    /// When its disk last became worse or better.
+    pub(crate) disk_upset_at: Time,
+    /// When its clock last leapt.
+    pub(crate) leapt_at: Time,
     pub(crate) wake_at: Option<Time>,
     turn_at: Option<Time>,
     links: BTreeMap<LinkId, ConnId>,
+    /// Those that the core has given up are among them until they are closed.
     conns: BTreeMap<ConnId, LinkId>,
-    /// Who waits for an answer, and about which group.
-    asked: BTreeMap<ClientToken, (ConnId, RequestId, Option<GroupName>)>,
+    asked: BTreeMap<ClientToken, Asked>,
     last_token: u64,
+}
+
+/// Who waits for an answer, and about which primary of which group.
+#[derive(Debug)]
+struct Asked {
+    conn: ConnId,
+    id: RequestId,
+    meant: Option<(GroupName, Addr)>,
 }
 
 impl Node {
@@ -57,6 +75,9 @@ impl Node {
             state: State::Running,
             life: 0,
             book: Arc::default(),
+            resumed_at: now,
+            disk_upset_at: now,
+            leapt_at: now,
             wake_at: Some(now),
             turn_at: Some(now),
             links: BTreeMap::new(),
@@ -64,6 +85,11 @@ impl Node {
             asked: BTreeMap::new(),
             last_token: 0,
         }
+    }
+
+    /// Whether its disk has taken all writes in the usual time since then.
+    pub(crate) fn disk_is_well_since(&self, since: Time) -> bool {
+        self.disk.is_well() && self.disk_upset_at < since
     }
 
     fn plan_wake(&mut self) {
@@ -92,13 +118,13 @@ impl World {
         let node = &mut self.nodes[n];
         node.clock = Clock::new(now, drift_ppm);
         let registry = node.disk.load();
+        self.checks.started(now, n, &registry);
         node.core = Coordinator::new(settings(seed), registry, node.clock.read(now));
         node.state = State::Running;
         node.life += 1;
         node.book = Arc::default();
         node.turn_at = Some(now);
         node.wake_at = Some(now);
-        self.checks.started(now, n, self.nodes[n].core.registry());
         self.trace
             .line(now, || format!("{} starts", Actor::Coordinator(n)));
     }
@@ -160,7 +186,9 @@ impl World {
         }
         let node = &mut self.nodes[n];
         node.plan_wake();
-        self.checks.decided(self.now, n, node.core.registry());
+        let steady = self.is_steady(n);
+        let registry = self.nodes[n].core.registry();
+        self.checks.decided(self.now, n, registry, steady);
     }
 
     fn carry_out(&mut self, n: usize, effect: Effect) {
@@ -168,6 +196,7 @@ impl World {
         self.checks.visible(now, n, self.nodes[n].disk.synced(), &effect);
         match effect {
             Effect::Connect { link, to, kind } => {
+                self.checks.connects(now, n, link, to, &kind);
                 let node = &self.nodes[n];
                 let conn = self
                     .network
@@ -180,10 +209,12 @@ impl World {
                 self.after(super::CONNECT_TIMEOUT, Due::ConnectTimeout(conn, false));
             }
             Effect::Disconnect { link } => {
-                let node = &mut self.nodes[n];
-                if let Some(conn) = node.links.remove(&link) {
-                    node.conns.remove(&conn);
-                    self.hang_up(conn, End::Dialer);
+                self.checks.disconnected(n, link);
+                if let Some(conn) = self.nodes[n].links.remove(&link) {
+                    // Another task holds the socket, and does not see at once that nobody wants it any more.
+                    let most = HANG_UP_MICROS[self.turns.random_range(0..HANG_UP_MICROS.len())];
+                    let wait = Duration::from_micros(self.turns.random_range(0..most));
+                    self.after(wait, Due::HangUp(n, self.nodes[n].life, conn));
                 }
             }
             Effect::Send { link, batch } => {
@@ -208,6 +239,12 @@ impl World {
                     None => format!("{} {event}", Actor::Coordinator(n)),
                 });
                 self.coverage.event(event.kind);
+                if event.kind == EventKind::SubjectivelyDown
+                    && event.payload.starts_with("master ")
+                    && let Some(primary) = server_in(&event.payload)
+                {
+                    self.check_sees_down(n, primary);
+                }
                 if event.kind != EventKind::LinkReconnection {
                     self.trigger(event.kind);
                 }
@@ -215,6 +252,14 @@ impl World {
             Effect::FailoverEnded { group, receipt } => {
                 self.coverage.failover(&receipt);
                 self.checks.ended(now, n, &group, &receipt);
+                let given_up = matches!(receipt.outcome, Outcome::Aborted(_));
+                let old = self
+                    .servers
+                    .iter()
+                    .position(|host| Addr::from(host.addr) == receipt.old_primary);
+                if let Some(old) = old.filter(|_| given_up && receipt.cause == Cause::Coordinated) {
+                    self.after(RELEASED_WITHIN, Due::Released(old, n, now));
+                }
             }
             Effect::Resolve { .. } | Effect::RunScript { .. } | Effect::LogLevel(_) | Effect::Exit { .. } => {
             }
@@ -224,10 +269,20 @@ impl World {
     /// Looks at what a coordinator is about to order of a server.
     fn check_orders(&mut self, n: usize, conn: ConnId, batch: &[(RequestId, Command)]) {
         for (_, command) in batch {
-            let Command::Reconfigure { follow } = command else {
+            let Some(to) = self.network.target(conn) else {
                 continue;
             };
-            let Some(to) = self.network.target(conn) else {
+            if let Command::HandOver { to: candidate, .. } = command {
+                let now = self.now;
+                if let Some(host) = self.servers.iter_mut().find(|host| host.addr == to) {
+                    host.handing_over = Some((n, now));
+                }
+                if let Ok(ip) = candidate.0.parse() {
+                    self.checks
+                        .takes_over(n, std::net::SocketAddr::new(ip, candidate.1));
+                }
+            }
+            let Command::Reconfigure { follow } = command else {
                 continue;
             };
             self.trace.line(self.now, || match follow {
@@ -278,6 +333,7 @@ impl World {
             (Packet::Opened, End::Dialer) => {
                 self.greets.remove(&conn);
                 if let Some(link) = link {
+                    self.checks.connected(n, link);
                     let local = self.nodes[n].machine.ip();
                     self.give(n, Input::LinkUp { link, local });
                 }
@@ -296,8 +352,17 @@ impl World {
         let node = &mut self.nodes[n];
         if let Some(link) = node.conns.remove(&conn) {
             node.links.remove(&link);
+            self.checks.disconnected(n, link);
             let reason = reason.to_owned();
             self.give(n, Input::LinkDown { link, reason });
+        }
+    }
+
+    /// A connection that the core has given up is closed; before that, something may still have come on it.
+    pub(crate) fn give_up(&mut self, n: usize, conn: ConnId) {
+        if self.nodes[n].conns.remove(&conn).is_some() {
+            self.greets.remove(&conn);
+            self.hang_up(conn, End::Dialer);
         }
     }
 
@@ -305,6 +370,7 @@ impl World {
         match message {
             Message::Reply(request, reply) => {
                 if let Some(link) = link {
+                    self.checks.heard(self.now, n, link, &reply);
                     self.give(n, Input::Reply { link, request, reply });
                 }
             }
@@ -328,7 +394,7 @@ impl World {
 
     /// Another coordinator asks.
     fn asked(&mut self, n: usize, conn: ConnId, id: RequestId, command: Command) {
-        let mut group = None;
+        let mut meant = None;
         let request = match command {
             Command::Ping => {
                 self.send(
@@ -347,8 +413,8 @@ impl World {
             } => {
                 let groups = &self.nodes[n].core.registry().groups;
                 let is_meant = |addr: &Addr| addr.port == port && addr.host.to_string() == host;
-                let meant = groups.iter().find(|(_, record)| is_meant(&record.primary));
-                group = meant.map(|(name, _)| name.clone());
+                let found = groups.iter().find(|(_, record)| is_meant(&record.primary));
+                meant = found.map(|(name, record)| (name.clone(), record.primary.clone()));
                 Request::IsPrimaryDown {
                     host,
                     port: port.to_string(),
@@ -369,7 +435,7 @@ impl World {
         let node = &mut self.nodes[n];
         node.last_token += 1;
         let token = ClientToken(node.last_token);
-        node.asked.insert(token, (conn, id, group));
+        node.asked.insert(token, Asked { conn, id, meant });
         self.give(n, Input::Request { token, request });
     }
 
@@ -382,7 +448,7 @@ impl World {
     }
 
     fn answered(&mut self, n: usize, token: ClientToken, answer: Answer) {
-        let Some((conn, id, group)) = self.nodes[n].asked.remove(&token) else {
+        let Some(Asked { conn, id, meant }) = self.nodes[n].asked.remove(&token) else {
             self.trace.line(self.now, || {
                 format!("{} answers the operator: {answer:?}", Actor::Coordinator(n))
             });
@@ -400,7 +466,7 @@ impl World {
                     leader_epoch: Epoch(leader_epoch),
                 };
                 self.checks
-                    .told(self.now, n, group.as_ref(), self.nodes[n].disk.synced(), &verdict);
+                    .told(self.now, n, meant.as_ref(), self.nodes[n].disk.synced(), &verdict);
                 Reply::Verdict(verdict)
             }
             Answer::Refused(refusal) => Reply::Refused(refusal.to_string()),

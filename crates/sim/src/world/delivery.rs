@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rand::RngExt;
+
 use super::{Due, State, Waiting, World};
 use crate::message::ConnId;
 use crate::network::{Actor, End, Flight, Machine, Packet};
@@ -151,6 +153,13 @@ impl World {
             return;
         };
         let life = self.life(actor);
+        // Of a timer that is due and sockets that have something, either may be seen first.
+        if let Actor::Coordinator(n) = actor {
+            self.nodes[n].resumed_at = self.now;
+            if self.turns.random_range(0..2) == 0 {
+                self.wake_coordinator(n);
+            }
+        }
         for one in waiting {
             let alive = self.life(actor) == life
                 && self

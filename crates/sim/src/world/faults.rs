@@ -9,7 +9,7 @@ use crate::fault::{CoordinatorPick, Data, Fault, MachinePick, Order, ServerPick,
 use crate::network::{Actor, Machine, Packet, Quality};
 use crate::redis::Obedience;
 
-/// For how many times the length of a delay the disk or the network is slow.
+/// For how many times the length of a delay the disk is slow.
 const SLOW_FOR: u32 = 10;
 
 /// How to end what an entry of the plan did.
@@ -77,13 +77,14 @@ impl World {
         match fault {
             Fault::CrashServer(pick, data, lasts) => {
                 let n = self.running_server(pick)?;
-                self.stop_server(n, data == Data::Kept);
+                self.stop_server(n, data);
                 self.reset_all(Actor::Server(n));
                 lasting(lasts, Undo::StartServer(n))
             }
             Fault::PauseServer(pick, lasts) => {
                 let n = self.running_server(pick)?;
                 self.servers[n].state = State::Paused(Vec::new());
+                self.servers[n].upset_at = self.now;
                 lasting(lasts, Undo::ResumeServer(n))
             }
             Fault::BusyServer(pick, lasts) => {
@@ -129,17 +130,20 @@ impl World {
             Fault::LeapClock(pick, by) => {
                 let n = self.running_coordinator(pick)?;
                 self.nodes[n].clock.leap(by);
+                self.nodes[n].leapt_at = self.now;
                 self.wake_coordinator(n);
                 at_once
             }
             Fault::FullDisk(pick, lasts) => {
                 let n = self.running_coordinator(pick)?;
                 self.nodes[n].disk.fills_up();
+                self.nodes[n].disk_upset_at = self.now;
                 lasting(lasts, Undo::EmptyDisk(n))
             }
             Fault::SlowDisk(pick, by) => {
                 let n = self.running_coordinator(pick)?;
                 self.nodes[n].disk.set_stall(by);
+                self.nodes[n].disk_upset_at = self.now;
                 lasting(by * SLOW_FOR, Undo::FastDisk(n))
             }
             Fault::BrokenSync(pick, restart_after) => {
@@ -171,16 +175,27 @@ impl World {
                 let (a, b) = (self.pick_machine(a)?, self.pick_machine(b)?);
                 (a != b).then(|| (lasts, Some(self.cut(vec![(a, b), (b, a)]))))
             }
-            Fault::SlowNetwork(by) => {
+            Fault::Split(halves, lasts) => {
+                let side = |machine: u16| halves >> (machine % 64) & 1;
+                let pairs = (0..self.machines).flat_map(|a| (0..self.machines).map(move |b| (a, b)));
+                let cuts: Vec<_> = pairs
+                    .filter(|(a, b)| side(*a) != side(*b))
+                    .map(|(a, b)| (Machine(a), Machine(b)))
+                    .collect();
+                lasting(lasts, self.cut(cuts))
+            }
+            Fault::SlowNetwork(by, lasts) => {
+                self.network_upset_at = self.now;
                 let before = self.network.quality();
                 self.network.set_quality(Quality {
                     latency: by,
                     jitter: by,
                     ..before
                 });
-                lasting(by * SLOW_FOR, Undo::Quality(self.usual))
+                lasting(lasts, Undo::Quality(self.usual))
             }
             Fault::Loss(loss_permille, lasts) => {
+                self.network_upset_at = self.now;
                 let before = self.network.quality();
                 self.network.set_quality(Quality {
                     loss_permille,
@@ -190,6 +205,7 @@ impl World {
             }
             Fault::ResetConnections(pick) => {
                 let machine = self.pick_machine(pick)?;
+                self.network_upset_at = self.now;
                 for actor in self.actors_on(machine) {
                     self.drop_all(actor);
                 }
@@ -226,7 +242,10 @@ impl World {
                     self.start_server(n);
                 }
             }
-            Undo::ResumeServer(n) => self.resume(Actor::Server(n)),
+            Undo::ResumeServer(n) => {
+                self.servers[n].upset_at = self.now;
+                self.resume(Actor::Server(n));
+            }
             Undo::CalmServer(n) => {
                 let host = &mut self.servers[n];
                 host.spec.config_writable = true;
@@ -241,17 +260,27 @@ impl World {
                 }
             }
             Undo::ResumeCoordinator(n) => self.resume(Actor::Coordinator(n)),
-            Undo::EmptyDisk(n) => self.nodes[n].disk.has_room(),
-            Undo::FastDisk(n) => self.nodes[n].disk.set_stall(Duration::ZERO),
+            Undo::EmptyDisk(n) => {
+                self.nodes[n].disk.has_room();
+                self.nodes[n].disk_upset_at = self.now;
+            }
+            Undo::FastDisk(n) => {
+                self.nodes[n].disk.set_stall(Duration::ZERO);
+                self.nodes[n].disk_upset_at = self.now;
+            }
             Undo::PowerOn(machine, down) => self.power_on(machine, down),
             Undo::Heal(cuts) => {
+                self.network_upset_at = self.now;
                 for (from, to) in cuts {
                     for (wait, flight) in self.network.heal(from, to) {
                         self.after(wait, Due::Flight(flight));
                     }
                 }
             }
-            Undo::Quality(quality) => self.network.set_quality(quality),
+            Undo::Quality(quality) => {
+                self.network_upset_at = self.now;
+                self.network.set_quality(quality);
+            }
         }
     }
 
@@ -308,7 +337,7 @@ impl World {
         for actor in &actors {
             match *actor {
                 Actor::Coordinator(n) if self.nodes[n].state != State::Dead => self.stop_coordinator(n),
-                Actor::Server(n) if self.servers[n].state != State::Dead => self.stop_server(n, false),
+                Actor::Server(n) if self.servers[n].state != State::Dead => self.stop_server(n, Data::Stale),
                 _ => {}
             }
             // Nobody is told: the other ends hang.
@@ -317,11 +346,13 @@ impl World {
             }
         }
         self.unpowered.insert(machine);
+        self.network_upset_at = self.now;
         actors
     }
 
     fn power_on(&mut self, machine: Machine, down: Vec<Actor>) {
         self.unpowered.remove(&machine);
+        self.network_upset_at = self.now;
         for actor in down {
             match actor {
                 Actor::Coordinator(n) if self.nodes[n].state == State::Dead => self.start_coordinator(n),
@@ -346,6 +377,7 @@ impl World {
     }
 
     fn cut(&mut self, cuts: Vec<(Machine, Machine)>) -> Undo {
+        self.network_upset_at = self.now;
         for (from, to) in &cuts {
             self.network.cut(*from, *to);
         }
@@ -354,6 +386,7 @@ impl World {
 
     fn make_busy(&mut self, n: usize, busy: bool) {
         let mut acts = Vec::new();
+        self.servers[n].upset_at = self.now;
         self.servers[n].server.set_busy(self.now, busy, &mut acts);
         self.server_acts(n, acts);
     }
@@ -367,7 +400,7 @@ impl World {
 
     /// A replica leaves its machine for a new one, with its data.
     fn move_server(&mut self, n: usize) {
-        self.stop_server(n, true);
+        self.stop_server(n, Data::Kept);
         self.reset_all(Actor::Server(n));
         let machine = Machine(self.machines);
         self.machines += 1;

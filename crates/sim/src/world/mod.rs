@@ -81,6 +81,10 @@ pub(crate) enum Due {
     Undo(usize),
     /// A server's data are saved.
     Save(usize),
+    /// A coordinator, in this life, closes a connection that it has given up.
+    HangUp(usize, u32, ConnId),
+    /// A server takes writes by now: the hand-over that a coordinator had told it to was given up then.
+    Released(usize, usize, Time),
 }
 
 /// One run.
@@ -105,6 +109,8 @@ pub struct World {
     unpowered: BTreeSet<Machine>,
     /// How the network carries when nothing is wrong with it.
     usual: Quality,
+    /// When the network last became worse or better.
+    pub(crate) network_upset_at: Time,
     /// After how long a coordinator is started again that stopped by itself.
     restart_after: Duration,
     /// How many writes were sent.
@@ -144,6 +150,7 @@ impl World {
             machines: 0,
             unpowered: BTreeSet::new(),
             usual: setup.quality,
+            network_upset_at: Time::ZERO,
             restart_after: Duration::from_secs(1),
             writes: 0,
             healed: false,
@@ -254,6 +261,14 @@ impl World {
         self.agenda.insert((time.max(self.now), self.serial), due);
     }
 
+    /// Whether all machines have reached each other as usual since then.
+    pub(crate) fn network_is_well_since(&self, since: Time) -> bool {
+        self.network_upset_at < since
+            && self.unpowered.is_empty()
+            && self.network.quality() == self.usual
+            && self.network.cuts().is_empty()
+    }
+
     /// Which process wakes next by itself, and when.
     fn next_wake(&self) -> Option<(Time, Actor)> {
         let runs = |state: &State| *state == State::Running;
@@ -332,6 +347,12 @@ impl World {
             Due::Strike(entry) => self.strike(entry),
             Due::Undo(entry) => self.undo(entry),
             Due::Save(n) => self.save(n),
+            Due::HangUp(n, life, conn) => {
+                if self.nodes[n].life == life && self.nodes[n].state != State::Dead {
+                    self.give_up(n, conn);
+                }
+            }
+            Due::Released(n, by, since) => self.check_released(n, by, since),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::{Due, State, World};
+use crate::fault::Data;
 use crate::message::ConnId;
 use crate::network::{Actor, End, Machine, Packet};
 use crate::redis::{Act, Remains, Server, ServerSpec};
@@ -32,6 +33,11 @@ pub(crate) struct Host {
     pub(crate) moved: bool,
     /// Since when it has had its present priority.
     pub(crate) priority_since: Time,
+    /// When it last stopped, came back, or changed whether it is a primary and busy.
+    pub(crate) upset_at: Time,
+    /// Which coordinator last told it to hand over, and when.
+    pub(crate) handing_over: Option<(usize, Time)>,
+    was: (bool, bool),
     /// The connection to its primary that does not stand yet.
     dialling: Option<(ConnId, u64)>,
 }
@@ -39,6 +45,11 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn machine(&self) -> Machine {
         Machine::at(self.addr.ip()).unwrap_or(Machine(u16::MAX))
+    }
+
+    /// Whether it has run, answered and been what it is since then.
+    pub(crate) fn is_well_since(&self, since: Time) -> bool {
+        self.state == State::Running && !self.server.is_busy() && self.upset_at < since
     }
 }
 
@@ -57,6 +68,9 @@ impl World {
             wake_at: None,
             moved: false,
             priority_since: self.now,
+            upset_at: self.now,
+            handing_over: None,
+            was: (false, false),
             dialling: None,
         });
         self.server_acts(n, Vec::new());
@@ -81,6 +95,7 @@ impl World {
         host.server = Server::start(host.spec.clone(), host.remains.take(), self.now);
         host.state = State::Running;
         host.life += 1;
+        host.upset_at = self.now;
         host.dialling = None;
         self.trace
             .line(self.now, || format!("{} starts", Actor::Server(n)));
@@ -88,12 +103,17 @@ impl World {
     }
 
     /// The process is gone.
-    pub(crate) fn stop_server(&mut self, n: usize, saves: bool) {
+    pub(crate) fn stop_server(&mut self, n: usize, data: Data) {
         let host = &mut self.servers[n];
-        if saves {
+        if data == Data::Kept {
             host.server.save();
         }
-        host.remains = Some(host.server.remains());
+        let remains = host.server.remains();
+        host.remains = Some(match data {
+            Data::Kept | Data::Stale => remains,
+            Data::Lost => remains.without_data(),
+        });
+        host.upset_at = self.now;
         host.state = State::Dead;
         host.wake_at = None;
         host.dialling = None;
@@ -179,6 +199,11 @@ impl World {
         }
         let host = &mut self.servers[n];
         host.wake_at = host.server.next_deadline();
+        let is = (host.server.is_primary(), host.server.is_busy());
+        if is != host.was {
+            host.was = is;
+            host.upset_at = self.now;
+        }
     }
 
     /// Which end of a connection a process holds.

@@ -1,0 +1,264 @@
+//! What must be true when a coordinator chooses a replica: judged by what the servers have told it, as it came.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bellwether_core::{Addr, EventKind, GroupName, GroupRecord, LinkId, LinkKind, Pong, Reply, SentinelId};
+
+use super::{Checks, Invariant};
+use crate::time::Time;
+
+/// A replica that has answered within this time, and has told its facts within it, is one that may be chosen. Less than
+/// the five seconds of the coordinator, whose clock is another.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// What one coordinator has before it of the servers. Nothing of it outlives its process.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    links: BTreeMap<LinkId, Link>,
+    told: BTreeMap<SocketAddr, Told>,
+    /// Those that it has told to be down, and since when.
+    sdown: BTreeMap<SocketAddr, Time>,
+    /// Those that it has ordered to take over. If one did not, it has its turn last.
+    ordered: BTreeSet<SocketAddr>,
+    chosen: BTreeMap<GroupName, Addr>,
+}
+
+#[derive(Debug)]
+struct Link {
+    whose: Whose,
+    to: SocketAddr,
+    up: bool,
+}
+
+/// What a connection is for: no two are needed for the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Whose {
+    Instance(GroupName, SocketAddr),
+    Peer(SentinelId),
+}
+
+/// What a server has told.
+#[derive(Debug, Default)]
+struct Told {
+    answered_at: Option<Time>,
+    facts: Option<(Time, Facts)>,
+}
+
+/// What counts of its `INFO`.
+#[derive(Debug, Default)]
+struct Facts {
+    primary: bool,
+    offset: u64,
+    priority: u32,
+    link_down_s: u64,
+    replid: String,
+    replid2: String,
+}
+
+impl Facts {
+    fn of(text: &str) -> Self {
+        let field = |name: &str| {
+            let mut fields = text.lines().filter_map(|line| line.split_once(':'));
+            fields.find(|(field, _)| *field == name).map(|(_, value)| value)
+        };
+        let number = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok());
+        let primary = field("role") == Some("master");
+        let offset = number(if primary {
+            "master_repl_offset"
+        } else {
+            "slave_repl_offset"
+        });
+        Self {
+            primary,
+            offset: offset.unwrap_or(0),
+            priority: number("slave_priority").map_or(0, |n| u32::try_from(n).unwrap_or(0)),
+            link_down_s: number("master_link_down_since_seconds").unwrap_or(0),
+            replid: field("master_replid").unwrap_or_default().to_owned(),
+            replid2: field("master_replid2").unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn descends_from(&self, primary: &Self) -> bool {
+        !primary.replid.is_empty() && (self.replid == primary.replid || self.replid2 == primary.replid)
+    }
+}
+
+impl Sight {
+    fn facts(&self, addr: SocketAddr) -> Option<&(Time, Facts)> {
+        self.told.get(&addr)?.facts.as_ref()
+    }
+
+    /// Whether nothing speaks against a replica, beyond doubt.
+    fn is_fit(&self, now: Time, addr: SocketAddr, facts: &Facts, max_link_down: Duration) -> bool {
+        let told = self.told.get(&addr);
+        let answered = told.and_then(|told| told.answered_at);
+        let told_at = told.and_then(|told| Some(told.facts.as_ref()?.0));
+        let fresh = |at: Option<Time>| at.is_some_and(|at| now.since(at) < FRESH);
+        !facts.primary
+            && facts.priority > 0
+            && Duration::from_secs(facts.link_down_s) <= max_link_down
+            && fresh(answered)
+            && fresh(told_at)
+            && !self.sdown.contains_key(&addr)
+            && !self.ordered.contains(&addr)
+            && self.links.values().any(|link| link.up && link.to == addr)
+    }
+}
+
+impl Checks {
+    /// A coordinator begins a connection.
+    pub(crate) fn connects(&mut self, now: Time, n: usize, link: LinkId, to: SocketAddr, kind: &LinkKind) {
+        let whose = match kind {
+            LinkKind::Instance { group, .. } => Whose::Instance(group.clone(), to),
+            LinkKind::Peer { id, .. } => Whose::Peer(id.clone()),
+        };
+        let links = &mut self.accounts[n].sight.links;
+        let doubled = links.values().any(|link| link.whose == whose);
+        let up = false;
+        links.insert(link, Link { whose, to, up });
+        if doubled {
+            let what = format!(
+                "s{} connects to {to}, and has not closed the connection before",
+                n + 1
+            );
+            self.broken(now, Invariant::Bounded, what);
+        }
+    }
+
+    /// A connection stands.
+    pub(crate) fn connected(&mut self, n: usize, link: LinkId) {
+        if let Some(link) = self.accounts[n].sight.links.get_mut(&link) {
+            link.up = true;
+        }
+    }
+
+    /// A connection is gone, by whomever.
+    pub(crate) fn disconnected(&mut self, n: usize, link: LinkId) {
+        self.accounts[n].sight.links.remove(&link);
+    }
+
+    /// A coordinator gets an answer.
+    pub(crate) fn heard(&mut self, now: Time, n: usize, link: LinkId, reply: &Reply) {
+        let sight = &mut self.accounts[n].sight;
+        let Some(link) = sight.links.get(&link) else {
+            return;
+        };
+        let told = sight.told.entry(link.to).or_default();
+        match reply {
+            Reply::Ping(Pong::Pong | Pong::Loading | Pong::PrimaryDown) => told.answered_at = Some(now),
+            Reply::Info(text) => told.facts = Some((now, Facts::of(text))),
+            _ => {}
+        }
+    }
+
+    /// A coordinator tells that it sees a server up or down, or that it starts anew with a group.
+    pub(super) fn sees(&mut self, now: Time, n: usize, kind: EventKind, payload: &str) {
+        let sight = &mut self.accounts[n].sight;
+        if kind == EventKind::Reset {
+            sight.told.clear();
+            return;
+        }
+        let Some(addr) = server_in(payload) else { return };
+        if kind == EventKind::SubjectivelyDown {
+            sight.sdown.entry(addr).or_insert(now);
+        } else {
+            sight.sdown.remove(&addr);
+        }
+    }
+
+    /// Since when a coordinator has told that it sees a server down.
+    pub(super) fn holds_down_since(&self, n: usize, addr: SocketAddr) -> Option<Time> {
+        self.accounts[n].sight.sdown.get(&addr).copied()
+    }
+
+    /// When a server has last given a good answer, on a connection that stands.
+    pub(super) fn answered(&self, n: usize, addr: SocketAddr) -> Option<Time> {
+        let sight = &self.accounts[n].sight;
+        let stands = sight.links.values().any(|link| link.up && link.to == addr);
+        sight.told.get(&addr)?.answered_at.filter(|_| stands)
+    }
+
+    /// A coordinator orders a server to take over.
+    pub(crate) fn takes_over(&mut self, n: usize, addr: SocketAddr) {
+        self.accounts[n].sight.ordered.insert(addr);
+    }
+
+    /// Looks at the choice that a coordinator may just have made for a group. `steady` if neither its process nor its
+    /// clock has stumbled lately.
+    pub(super) fn chooses(
+        &mut self,
+        now: Time,
+        n: usize,
+        name: &GroupName,
+        record: &GroupRecord,
+        steady: bool,
+    ) {
+        let candidate = record.failover.as_ref().and_then(|run| run.candidate.clone());
+        let sight = &mut self.accounts[n].sight;
+        let Some(candidate) = candidate else {
+            sight.chosen.remove(name);
+            return;
+        };
+        let before = sight.chosen.insert(name.clone(), candidate.clone());
+        if before.as_ref() == Some(&candidate) || !steady {
+            return;
+        }
+        if let Some(what) = sight.better(now, record, &candidate) {
+            let what = format!("s{}: {name}: chooses {candidate}, and {what}", n + 1);
+            self.broken(now, Invariant::FitCandidate, what);
+        }
+    }
+}
+
+impl Sight {
+    /// Why another replica than the candidate should have been chosen.
+    fn better(&self, now: Time, record: &GroupRecord, candidate: &Addr) -> Option<String> {
+        let (_, facts) = self.facts(socket_addr(candidate)?)?;
+        if facts.primary || self.ordered.contains(&socket_addr(candidate)?) {
+            return None;
+        }
+        let primary = self.facts(socket_addr(&record.primary)?).map(|(_, facts)| facts);
+        let descends = |facts: &Facts| primary.is_some_and(|primary| facts.descends_from(primary));
+        let max_link_down = record.options.down_after.saturating_mul(10);
+        for other in record.replicas.iter().filter(|other| *other != candidate) {
+            let addr = socket_addr(other)?;
+            let Some((_, others)) = self.facts(addr) else {
+                continue;
+            };
+            if others.priority != facts.priority || !self.is_fit(now, addr, others, max_link_down) {
+                continue;
+            }
+            match (descends(facts), descends(others)) {
+                (false, true) => return Some(format!("only {other} has the data of the primary")),
+                (true, false) => {}
+                _ if others.offset > facts.offset => {
+                    return Some(format!(
+                        "{other} has told offset {}, it {}",
+                        others.offset, facts.offset
+                    ));
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// Names do not resolve in the simulated world: all hosts are addresses.
+pub(super) fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
+    let ip = addr.host.to_string().parse().ok()?;
+    Some(SocketAddr::new(ip, addr.port))
+}
+
+/// The server that `master NAME HOST PORT` or `slave NAME HOST PORT @ …` names.
+pub(crate) fn server_in(payload: &str) -> Option<SocketAddr> {
+    let words: Vec<&str> = payload.split(' ').collect();
+    let [kind, _, host, port, ..] = words[..] else {
+        return None;
+    };
+    let is_server = matches!(kind, "master" | "slave");
+    let addr = SocketAddr::new(host.parse().ok()?, port.parse().ok()?);
+    is_server.then_some(addr)
+}
