@@ -7,6 +7,8 @@ cd "$ROOT"
 
 "$ROOT/scripts/install-test-servers.sh" </dev/null
 "$ROOT/scripts/install-test-clients.sh" </dev/null
+# The machines that tests can cut off from each other.
+{ has ip && has nft && has nsenter; } || apt_install iproute2 nftables util-linux
 cargo_install cargo-nextest
 if [ "${1:-test}" = all ]; then
   cargo_install cargo-deny

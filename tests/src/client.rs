@@ -1,10 +1,11 @@
-//! One-shot commands to a server or coordinator on loopback, with short deadlines.
+//! One-shot commands to a server or coordinator, with short deadlines.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use redis::{Client, Connection, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo};
 
+const LOOPBACK: &str = "127.0.0.1";
 /// Loopback connects at once or not at all.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longer than any reply of a healthy process, short enough to notice a hung one.
@@ -23,7 +24,10 @@ pub fn connect(port: u16) -> Result<Connection> {
 /// # Errors
 /// When nobody listens there, it does not answer in time, or not to this password.
 pub fn connect_with(port: u16, password: Option<&str>) -> Result<Connection> {
-    let connection = connect_unbounded(port, password)?;
+    bounded(connect_unbounded(port, password)?)
+}
+
+fn bounded(connection: Connection) -> Result<Connection> {
     connection.set_read_timeout(Some(REPLY_LIMIT))?;
     connection.set_write_timeout(Some(REPLY_LIMIT))?;
     Ok(connection)
@@ -34,17 +38,25 @@ pub fn connect_with(port: u16, password: Option<&str>) -> Result<Connection> {
 /// # Errors
 /// When nobody listens there, or not to this password.
 pub fn connect_unbounded(port: u16, password: Option<&str>) -> Result<Connection> {
+    connect_unbounded_at(LOOPBACK, port, password)
+}
+
+/// The same with a process at another address.
+///
+/// # Errors
+/// When nobody listens there, or not to this password.
+pub fn connect_unbounded_at(host: &str, port: u16, password: Option<&str>) -> Result<Connection> {
     // A library name is of no use here, and older sentinels refuse to hear it.
     let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(password) = password {
         settings = settings.set_password(password);
     }
-    let info = ConnectionAddr::Tcp("127.0.0.1".to_owned(), port)
+    let info = ConnectionAddr::Tcp(host.to_owned(), port)
         .into_connection_info()?
         .set_redis_settings(settings);
     Client::open(info)?
         .get_connection_with_timeout(CONNECT_LIMIT)
-        .with_context(|| format!("connecting to port {port}"))
+        .with_context(|| format!("connecting to {host} port {port}"))
 }
 
 /// Sends one command on a connection of its own and converts the reply.
@@ -61,6 +73,15 @@ pub fn ask<T: FromRedisValue>(port: u16, words: &[&str]) -> Result<T> {
 /// As [`ask`], and when the password is refused.
 pub fn ask_with<T: FromRedisValue>(port: u16, password: Option<&str>, words: &[&str]) -> Result<T> {
     ask_on(&mut connect_with(port, password)?, words).with_context(|| format!("asking port {port}"))
+}
+
+/// Sends one command to a process at another address, on a connection of its own, and converts the reply.
+///
+/// # Errors
+/// When the connection fails or the reply is an error or of another shape.
+pub fn ask_at<T: FromRedisValue>(host: &str, port: u16, words: &[&str]) -> Result<T> {
+    let mut connection = bounded(connect_unbounded_at(host, port, None)?)?;
+    ask_on(&mut connection, words).with_context(|| format!("asking {host} port {port}"))
 }
 
 /// The password that config lines demand of clients.

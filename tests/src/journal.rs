@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use redis::Connection;
 
 use crate::client;
 
@@ -38,7 +39,20 @@ impl Journal {
     /// # Errors
     /// When the subscription cannot be made. The subscription is in force when this returns.
     pub fn follow(&self, source: usize, port: u16, password: Option<&str>) -> Result<()> {
-        let mut connection = client::connect_unbounded(port, password)?;
+        self.record(source, client::connect_unbounded(port, password)?)
+            .with_context(|| format!("PSUBSCRIBE * on port {port}"))
+    }
+
+    /// The same for a coordinator without a password at another address.
+    ///
+    /// # Errors
+    /// When the subscription cannot be made. The subscription is in force when this returns.
+    pub fn follow_at(&self, source: usize, host: &str, port: u16) -> Result<()> {
+        self.record(source, client::connect_unbounded_at(host, port, None)?)
+            .with_context(|| format!("PSUBSCRIBE * on {host}"))
+    }
+
+    fn record(&self, source: usize, mut connection: Connection) -> Result<()> {
         let (ready, subscribed) = mpsc::channel();
         let journal = self.clone();
         // The thread ends with the connection, that is with the coordinator's process.
@@ -57,15 +71,22 @@ impl Journal {
                 });
             }
         });
-        subscribed
-            .recv()
-            .context("the subscriber ended")?
-            .with_context(|| format!("PSUBSCRIBE * on port {port}"))
+        subscribed.recv().context("the subscriber ended")??;
+        Ok(())
     }
 
     /// Everything so far.
     pub fn events(&self) -> Vec<Event> {
         self.lock().clone()
+    }
+
+    /// Waits until there are more than `known` events, for `limit` at most.
+    pub fn wait_growth(&self, known: usize, limit: Duration) {
+        let events = self.lock();
+        // Whether it has grown is for the caller to see; a spurious wake-up only makes it look once more.
+        if events.len() <= known {
+            drop(self.0.grown.wait_timeout(events, limit));
+        }
     }
 
     /// Everything from `start` on.

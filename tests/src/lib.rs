@@ -2,8 +2,8 @@
 //!
 //! It owns real processes: servers of Redis or Valkey, coordinators (`bellwether`, or theirs for comparison), their
 //! ports, directories and logs. It looks at them from the outside only: what a server says in ROLE, what a coordinator
-//! answers, which events it publishes. It never links the code under test and never skips: what is missing on the
-//! machine is an error that names what to install.
+//! answers, which events it publishes. It never links the code under test (one test links the simulator, to compare it
+//! with reality) and never skips: what is missing on the machine is an error that names what to install.
 //!
 //! Environment:
 //! - `BELLWETHER_BIN`: the binary under test; else `bellwether` beside the test executable's profile directory.
@@ -23,6 +23,7 @@ pub mod fleet;
 pub mod invariants;
 pub mod journal;
 pub mod machine;
+pub mod network;
 pub mod port;
 pub mod process;
 pub mod program;

@@ -15,6 +15,7 @@ mod network;
 mod plan;
 mod redis;
 mod run;
+pub mod scenario;
 mod shrink;
 mod time;
 mod trace;

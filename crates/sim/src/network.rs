@@ -107,6 +107,8 @@ pub struct Flight {
     pub to: End,
     /// What it is.
     pub packet: Packet,
+    /// When it was handed over to be sent.
+    pub handed_over: Time,
 }
 
 #[derive(Debug)]
@@ -341,6 +343,7 @@ impl Network {
                             conn,
                             to: end,
                             packet,
+                            handed_over: Time::ZERO,
                         },
                     ));
                 }

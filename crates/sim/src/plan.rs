@@ -197,6 +197,11 @@ pub struct Setup {
     pub seed: u64,
     /// How many coordinators.
     pub coordinators: usize,
+    /// The rank of each coordinator's id among all ids.
+    pub ranks: Vec<usize>,
+    /// A process that was stopped reads its connections in any order when it goes on, as real ones do; else in the
+    /// order of what came.
+    pub any_order: bool,
     /// How many groups they watch.
     pub groups: usize,
     /// How many servers each group has, the primary included.
@@ -252,6 +257,8 @@ impl Setup {
         let mut setup = Self {
             seed,
             coordinators,
+            ranks: (0..coordinators).collect(),
+            any_order: false,
             groups,
             servers,
             colocated: rng.random_range(0..2) == 0,

@@ -4,6 +4,7 @@
 mod bugs;
 mod kept;
 mod replay;
+mod scenario;
 mod seeds;
 mod step;
 
@@ -25,6 +26,8 @@ enum What {
     Run(seeds::Run),
     /// Play one seed and print what happens, a line for each event.
     Replay(replay::Replay),
+    /// Play a script of failures and print what the coordinators tell.
+    Scenario(scenario::Play),
     /// Play one seed by hand.
     Step(step::Step),
     /// Show that mistakes in the core are noticed (needs the feature `seeded-bugs`).
@@ -45,6 +48,7 @@ impl Args {
         match self.command {
             What::Run(run) => run.run(),
             What::Replay(replay) => replay.run(),
+            What::Scenario(play) => play.run(),
             What::Step(step) => step.run(),
             #[cfg(feature = "seeded-bugs")]
             What::Bugs(bugs) => bugs.run(),

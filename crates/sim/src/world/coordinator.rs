@@ -92,6 +92,12 @@ impl Node {
         self.disk.is_well() && self.disk_upset_at < since
     }
 
+    /// It has not begun yet, and does at this time.
+    pub(crate) const fn begin_at(&mut self, at: Time) {
+        self.turn_at = Some(at);
+        self.wake_at = Some(at);
+    }
+
     fn plan_wake(&mut self) {
         let deadline = self.core.poll_deadline().map(|at| self.clock.when(at));
         self.wake_at = [deadline, self.turn_at].into_iter().flatten().min();
@@ -245,6 +251,7 @@ impl World {
                 {
                     self.check_sees_down(n, primary);
                 }
+                self.keep_event(n, &event);
                 if event.kind != EventKind::LinkReconnection {
                     self.trigger(event.kind);
                 }

@@ -1,5 +1,6 @@
 //! The ways between processes: what is sent comes to its end, or waits, or hits nobody.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use rand::RngExt;
@@ -22,7 +23,14 @@ impl World {
     /// Sends a packet on its way.
     pub(crate) fn send(&mut self, conn: ConnId, to: End, packet: Packet) {
         if let Some(at) = self.network.carry(self.now, conn, to) {
-            self.at(at, Due::Flight(Flight { conn, to, packet }));
+            let handed_over = self.now;
+            let flight = Flight {
+                conn,
+                to,
+                packet,
+                handed_over,
+            };
+            self.at(at, Due::Flight(flight));
         }
     }
 
@@ -97,7 +105,7 @@ impl World {
 
     /// A process that runs gets a packet.
     pub(crate) fn deliver(&mut self, actor: Actor, flight: Flight) {
-        let Flight { conn, to, packet } = flight;
+        let Flight { conn, to, packet, .. } = flight;
         if packet == Packet::Open {
             let Some(dialer) = self.network.actor(conn, End::Dialer) else {
                 return;
@@ -160,7 +168,7 @@ impl World {
                 self.wake_coordinator(n);
             }
         }
-        for one in waiting {
+        for one in self.in_any_order(waiting) {
             let alive = self.life(actor) == life
                 && self
                     .state_mut(actor)
@@ -182,6 +190,28 @@ impl World {
                 (Waiting::ConnectTimeout(conn, greeted), _) => self.connect_timeout(conn, greeted),
             }
         }
+    }
+
+    /// What has waited, in the order in which the process finds it: each connection keeps its order.
+    fn in_any_order(&mut self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        if !self.any_order {
+            return waiting;
+        }
+        let mut ranks = BTreeMap::new();
+        let mut ranked = Vec::with_capacity(waiting.len());
+        for one in waiting {
+            let conn = match &one {
+                Waiting::Flight(flight) => Some(flight.conn),
+                Waiting::Written(_) => None,
+                Waiting::ConnectTimeout(conn, _) => Some(*conn),
+            };
+            let rank = *ranks
+                .entry(conn)
+                .or_insert_with(|| self.turns.random_range(0..u64::MAX));
+            ranked.push((rank, one));
+        }
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, one)| one).collect()
     }
 
     /// In which life a process is.

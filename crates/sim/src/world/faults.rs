@@ -318,7 +318,7 @@ impl World {
     }
 
     /// All connections of a process that is gone are closed by the machine that goes on.
-    fn reset_all(&mut self, actor: Actor) {
+    pub(crate) fn reset_all(&mut self, actor: Actor) {
         for (conn, end) in self.network.ends_of(actor) {
             self.hang_up(conn, end);
         }

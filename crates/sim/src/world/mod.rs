@@ -7,13 +7,14 @@ mod coordinator;
 mod delivery;
 mod faults;
 mod portrait;
+mod scripted;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{GroupName, GroupOptions, GroupRecord, PersistSeq, Registry, SentinelId};
+use bellwether_core::{Event, GroupName, GroupOptions, GroupRecord, PersistSeq, Registry, SentinelId};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -113,6 +114,8 @@ pub struct World {
     pub(crate) network_upset_at: Time,
     /// After how long a coordinator is started again that stopped by itself.
     restart_after: Duration,
+    /// Who was stopped reads their connections in any order.
+    pub(crate) any_order: bool,
     /// How many writes were sent.
     writes: u32,
     /// Nothing goes wrong any more.
@@ -125,6 +128,8 @@ pub struct World {
     pub(crate) checks: Checks,
     pub(crate) coverage: Coverage,
     pub(crate) trace: Trace,
+    /// What coordinators told their subscribers, if a script wants to know.
+    recorded: Option<Vec<(Time, usize, Event)>>,
 }
 
 impl World {
@@ -152,6 +157,7 @@ impl World {
             usual: setup.quality,
             network_upset_at: Time::ZERO,
             restart_after: Duration::from_secs(1),
+            any_order: setup.any_order,
             writes: 0,
             healed: false,
             plan,
@@ -160,6 +166,7 @@ impl World {
             checks: Checks::new(setup),
             coverage: Coverage::default(),
             trace: Trace::new(keeps_lines),
+            recorded: None,
         };
         world.build(setup);
         world
@@ -186,7 +193,7 @@ impl World {
                 self.add_server(group, spec);
             }
         }
-        let ids: Vec<SentinelId> = (0..setup.coordinators).map(sentinel_id).collect();
+        let ids: Vec<SentinelId> = setup.ranks.iter().copied().map(sentinel_id).collect();
         for n in 0..setup.coordinators {
             let mut registry = Registry::new(ids[n].clone());
             for group in 0..setup.groups {
@@ -301,7 +308,7 @@ impl World {
     }
 
     /// Lets the next thing happen if it does so by then. `false` if not.
-    fn step_until(&mut self, until: Time) -> bool {
+    pub(crate) fn step_until(&mut self, until: Time) -> bool {
         if self.violation().is_some() {
             return false;
         }
