@@ -31,7 +31,8 @@ impl Checks {
         });
         let Some((name, record, failover)) = run else {
             // The one that all know as the primary is taken back after a hand-over that came to nothing.
-            if registry.groups.values().any(|record| record.primary == to) {
+            let handed_over = target.is_some_and(|host| host.handing_over.is_some());
+            if handed_over && registry.groups.values().any(|record| record.primary == to) {
                 return;
             }
             let what = format!(
