@@ -1,0 +1,138 @@
+//! What there is to see of a member.
+
+use bellwether_core::Instant;
+use raft::StateRole;
+
+use super::Node;
+
+/// What a member does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It leads.
+    Leader,
+    /// It follows, or waits for a leader.
+    Follower,
+    /// It stands for election.
+    Candidate,
+    /// It follows and has no vote yet.
+    Learner,
+    /// It was never told of any members.
+    Joining,
+    /// It was removed from the group.
+    Removed,
+}
+
+/// A member as it sees itself and the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its id.
+    pub id: u64,
+    /// What it does.
+    pub role: Role,
+    /// The newest term it knows.
+    pub term: u64,
+    /// Who leads in that term; 0 if nobody is known.
+    pub leader: u64,
+    /// How far the log is known to be committed.
+    pub commit: u64,
+    /// How far it has come out of [`Node::poll_committed`].
+    pub applied: u64,
+    /// The last entry in the log.
+    pub last: u64,
+    /// The first entry in the log.
+    pub first: u64,
+    /// The last snapshot's index.
+    pub snapshot: u64,
+    /// Bytes of log after that snapshot.
+    pub log_bytes: u64,
+    /// How many proposals of this member have no outcome yet.
+    pub pending: usize,
+    /// How long ago a majority was in reach for certain: for a leader by their answers, for others by hearing of a
+    /// leader. `None` if it never was in this role.
+    pub majority_contact: Option<std::time::Duration>,
+    /// Until when this leader may act.
+    pub lease_until: Option<Instant>,
+    /// The others, and what a leader knows about them.
+    pub members: Vec<MemberStatus>,
+}
+
+/// A member as another sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: u64,
+    /// Where it is to be reached.
+    pub address: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// How far its log agrees with the leader's; only a leader knows.
+    pub matched: Option<u64>,
+    /// How many entries it lacks; only a leader knows.
+    pub lag: Option<u64>,
+    /// How long ago it was heard.
+    pub last_contact: Option<std::time::Duration>,
+}
+
+impl Node {
+    /// What there is to see at the moment `now`.
+    #[must_use]
+    pub fn status(&self, now: Instant) -> Status {
+        let raft = &self.raw.raft;
+        let log = raft.store();
+        let contact = match self.is_leader() {
+            true => self.lease.majority(self.settings.id, &self.members, self.now),
+            false => self.promise.last(),
+        };
+        Status {
+            id: self.settings.id,
+            role: self.role(),
+            term: raft.term,
+            leader: raft.leader_id,
+            commit: raft.raft_log.committed,
+            applied: self.applied,
+            last: raft.raft_log.last_index(),
+            first: log.first(),
+            snapshot: log.snapshot_index(),
+            log_bytes: log.bytes(),
+            pending: self.proposals.count(),
+            majority_contact: contact.map(|contact| now.since(contact)),
+            lease_until: self.lease_until(),
+            members: self.member_statuses(now),
+        }
+    }
+
+    fn role(&self) -> Role {
+        let (own, members) = (self.settings.id, &self.members);
+        match self.raw.raft.state {
+            _ if members.is_empty() => Role::Joining,
+            _ if self.is_removed() => Role::Removed,
+            StateRole::Leader => Role::Leader,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            StateRole::Follower if members.learners.contains(&own) => Role::Learner,
+            StateRole::Follower => Role::Follower,
+        }
+    }
+
+    /// Whether this member is none any more, by its log or by what others have told it.
+    pub(super) fn is_removed(&self) -> bool {
+        let newest = self.hearsay.as_ref().unwrap_or(&self.members);
+        !newest.is_empty() && !newest.contains(self.settings.id)
+    }
+
+    fn member_statuses(&self, now: Instant) -> Vec<MemberStatus> {
+        let last = self.raw.raft.raft_log.last_index();
+        let one = |(id, address): (&u64, &String)| {
+            let progress = self.raw.raft.prs().get(*id).filter(|_| self.is_leader());
+            let matched = progress.map(|progress| progress.matched);
+            MemberStatus {
+                id: *id,
+                address: address.clone(),
+                voter: self.members.voters.contains(id),
+                matched,
+                lag: matched.map(|matched| last.saturating_sub(matched)),
+                last_contact: self.lease.last_heard(*id).map(|heard| now.since(heard)),
+            }
+        };
+        self.members.addresses.iter().map(one).collect()
+    }
+}

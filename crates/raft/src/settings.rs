@@ -1,0 +1,123 @@
+//! What one member is told before it starts, and the limits that everything in it keeps to.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::restore::StartError;
+
+/// How many members a group may have, learners included. Five survive two failures and nobody needs more; nine
+/// leave room for replacing some of them at once.
+pub const MAX_MEMBERS: usize = 9;
+
+/// Longest address of a member. A host name has at most 253 bytes, and a port follows.
+pub const MAX_ADDRESS_LEN: usize = 300;
+
+/// Largest proposal. Decisions have a few hundred bytes; the largest, a group with all its options, a few thousand.
+pub const MAX_PAYLOAD_LEN: usize = 256 * 1024;
+
+/// Largest state in a snapshot: ten thousand groups with their history are a quarter of it.
+pub const MAX_SNAPSHOT_LEN: usize = 64 * 1024 * 1024;
+
+/// How many proposals may wait for their outcome at one member. Each stands for a client that waits.
+pub const MAX_PENDING: usize = 1024;
+
+/// How many bytes those proposals may have together.
+pub const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
+
+/// How large the uncommitted end of a leader's log may grow before it refuses proposals. It is reached when a
+/// majority is slow, and then more of the same helps nobody.
+pub(crate) const MAX_UNCOMMITTED: u64 = 16 * 1024 * 1024;
+
+/// How many bytes of entries go into one message, beyond its first entry.
+pub(crate) const MAX_APPEND: u64 = 512 * 1024;
+
+/// How many messages with entries may be under way to one member: 64 MiB at the very most.
+pub(crate) const MAX_INFLIGHT: usize = 128;
+
+/// How many bytes of committed entries are handed over in one go.
+pub(crate) const MAX_COMMITTED: u64 = 1024 * 1024;
+
+/// How far apart the rates of two members' clocks may be, in percent. Crystals differ by less than 0.02 %, and time
+/// daemons slew by 0.05 %; virtual machines after a migration are the reason for the rest. A lease is shorter than
+/// the least election timeout by this much.
+pub const MAX_DRIFT_PERCENT: u32 = 10;
+
+/// The name of one group of members, drawn at random when it is founded. A frame of another group is refused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u128);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a member must know of itself.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its own id. Never 0, and never used before in this group: a member that lost its disk gets a new one.
+    pub id: u64,
+    /// The group it belongs to.
+    pub cluster: ClusterId,
+    /// Where its randomness comes from. Must differ from start to start: proposals are told apart by it.
+    pub seed: u64,
+    /// How long a member hears nothing of a leader before it may stand for election. All members must have the same.
+    pub election_min: Duration,
+    /// How long it hears nothing before it stands for election at the latest.
+    pub election_max: Duration,
+    /// How often a leader tells that it is there.
+    pub heartbeat: Duration,
+    /// How long a proposal may wait for its outcome.
+    pub proposal_timeout: Duration,
+    /// How long a snapshot may be under way before it is sent again.
+    pub snapshot_retry: Duration,
+    /// How many bytes of log after the last snapshot ask for the next.
+    pub log_bytes: u64,
+    /// How many entries before a snapshot stay, so that a member that is a little behind needs no snapshot.
+    pub keep_entries: u64,
+}
+
+impl Settings {
+    /// Settings for members in one data centre: a dead leader is replaced within half a second.
+    #[must_use]
+    pub const fn new(id: u64, cluster: ClusterId, seed: u64) -> Self {
+        Self {
+            id,
+            cluster,
+            seed,
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(500),
+            heartbeat: Duration::from_millis(50),
+            proposal_timeout: Duration::from_secs(3),
+            snapshot_retry: Duration::from_secs(5),
+            log_bytes: 1024 * 1024,
+            keep_entries: 256,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let times = |problem| Err(StartError::Times { problem });
+        if self.id == 0 {
+            return Err(StartError::ZeroId);
+        }
+        if self.heartbeat < Duration::from_millis(5) {
+            return times("heartbeats must be at least 5 ms apart");
+        }
+        if self.election_min < self.heartbeat * 3 {
+            return times("the least election timeout must be at least three heartbeats");
+        }
+        if self.election_max < self.election_min + self.heartbeat {
+            return times("the greatest election timeout must exceed the least by a heartbeat");
+        }
+        if self.election_max > Duration::from_secs(60) {
+            return times("election timeouts must be at most 60 s");
+        }
+        Ok(())
+    }
+}
