@@ -157,6 +157,9 @@ pub enum Command {
         to: (String, u16),
         /// How long it may take, in milliseconds.
         timeout_ms: u64,
+        /// How long writes are held back by a pause of our own, in milliseconds: it outlasts the hand-over, until the
+        /// clients are sent off.
+        pause_ms: u64,
     },
     /// After a hand-over: the transaction that makes the new role permanent, drops the clients and lets
     /// writes through again.

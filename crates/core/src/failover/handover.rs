@@ -18,6 +18,9 @@ use crate::time::{Instant, whole_millis};
 /// How long a hand-over may take at most, and so how long writes may wait. A replica that lags by more than it can
 /// catch up in this time is no candidate for a switch that nobody should notice.
 const MAX_HAND_OVER: Duration = Duration::from_secs(10);
+/// How long our own pause of writes may last. The server holds them back itself until it has handed over; ours is for
+/// the moment between that and the clients' being sent off, and nobody ends it if we die in between.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Less than this is not enough to begin a hand-over with. As the reference.
 const LEAST_HAND_OVER: Duration = Duration::from_secs(1);
 /// How long the candidate may be silent while writes wait for it. Longer than where the primary is dead: a switch that is
@@ -92,12 +95,17 @@ impl Group {
     fn order_hand_over(&mut self, candidate: &Addr, ends_at: Instant, cx: &mut Context) {
         let to = cx.names.shown_addr(candidate);
         let timeout_ms = whole_millis(ends_at.since(cx.now));
+        let pause_ms = timeout_ms.min(whole_millis(MAX_PAUSE));
         let Some(primary) = self.instances.get_mut(&self.primary) else {
             return;
         };
         primary.told_by = cx.send(
             &mut primary.link,
-            vec![Command::HandOver { to, timeout_ms }],
+            vec![Command::HandOver {
+                to,
+                timeout_ms,
+                pause_ms,
+            }],
             true,
         );
         if primary.told_by.is_none() {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{AbortReason, Stage};
+use super::{AbortReason, Cause, Stage};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
 use crate::context::Context;
@@ -17,6 +17,8 @@ use crate::time::Instant;
 /// How long to wait for fresh INFO from replicas that are connected. They answer in a millisecond; one that
 /// takes longer than this must not hold up the others.
 const FRESH_INFO_WAIT: Duration = Duration::from_millis(100);
+/// The same where the primary works and hands over: nothing hurries, and one that does not answer would hold up all writes.
+const PLANNED_INFO_WAIT: Duration = Duration::from_secs(1);
 /// How old the last good answer to a ping may be. As the reference.
 const MAX_PING_AGE: Duration = Duration::from_secs(5);
 /// How old INFO may be while the primary is down. As the reference.
@@ -57,7 +59,12 @@ impl Group {
         let waits = self.replicas().any(|(_, replica)| {
             replica.link.is_up() && !replica.is_sdown() && replica.info_at.is_none_or(|at| at < needed)
         });
-        if waits && !cx.due(since + FRESH_INFO_WAIT) {
+        let patience = if self.is_planned() && !self.has_fresh_replica(needed) {
+            PLANNED_INFO_WAIT
+        } else {
+            FRESH_INFO_WAIT
+        };
+        if waits && !cx.due(since + patience) {
             return;
         }
         let choice = self.choose(cx);
@@ -93,6 +100,18 @@ impl Group {
                 self.abort(AbortReason::NoGoodReplica, cx);
             }
         }
+    }
+
+    /// Whether the primary is to hand over by itself.
+    fn is_planned(&self) -> bool {
+        self.run
+            .as_ref()
+            .is_some_and(|run| run.cause == Cause::Coordinated)
+    }
+
+    fn has_fresh_replica(&self, needed: Instant) -> bool {
+        self.replicas()
+            .any(|(_, replica)| replica.link.is_up() && replica.info_at.is_some_and(|at| at >= needed))
     }
 
     fn why_chosen(&self, candidate: &Addr) -> String {
@@ -196,6 +215,10 @@ impl Group {
                 return Some(format!("its INFO is {} ms old", age.as_millis()));
             }
             Some(_) => {}
+        }
+        let needed = self.facts_needed_since().filter(|_| self.is_planned());
+        if needed.is_some_and(|needed| replica.info_at.is_none_or(|at| at < needed)) {
+            return Some("it has not answered since the hand-over was ordered".to_owned());
         }
         // A primary that came back as a replica has served nobody since, long before it counts as down for that.
         let turned_at = (primary.role == Role::Replica).then_some(primary.role_since);

@@ -94,10 +94,11 @@ impl<'a> Writer<'a> {
             Command::HandOver {
                 to: (host, port),
                 timeout_ms,
+                pause_ms,
             } => {
-                let (port, timeout) = (port.to_string(), timeout_ms.to_string());
+                let (port, timeout, pause) = (port.to_string(), timeout_ms.to_string(), pause_ms.to_string());
                 self.words(&["MULTI"]);
-                self.words(&["CLIENT", "PAUSE", &timeout, "WRITE"]);
+                self.words(&["CLIENT", "PAUSE", &pause, "WRITE"]);
                 self.words(&["FAILOVER", "TO", host, &port, "TIMEOUT", &timeout]);
                 self.words(&["EXEC"]);
             }
@@ -214,6 +215,7 @@ mod tests {
             Command::HandOver {
                 to: ("10.0.0.2".to_owned(), 6380),
                 timeout_ms: 900,
+                pause_ms: 9,
             },
             Command::Release,
         ] {
@@ -256,8 +258,12 @@ mod tests {
     fn a_hand_over_pauses_writes_and_names_the_replica() {
         let to = ("10.0.0.2".to_owned(), 6380);
         assert_eq!(
-            words(|out| out.command(&Command::HandOver { to, timeout_ms: 900 })),
-            "*1 MULTI *4 CLIENT PAUSE 900 WRITE *6 FAILOVER TO 10.0.0.2 6380 TIMEOUT 900 *1 EXEC "
+            words(|out| out.command(&Command::HandOver {
+                to,
+                timeout_ms: 900,
+                pause_ms: 700
+            })),
+            "*1 MULTI *4 CLIENT PAUSE 700 WRITE *6 FAILOVER TO 10.0.0.2 6380 TIMEOUT 900 *1 EXEC "
         );
         let text = words(|out| out.command(&Command::Release));
         assert!(text.ends_with("*2 CLIENT UNPAUSE *1 EXEC "), "{text}");

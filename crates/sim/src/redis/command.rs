@@ -70,10 +70,15 @@ impl Server {
                 reply(outcome)
             }
             Command::HandOver { .. } if !self.spec.has_failover => refused(NO_FAILOVER),
-            Command::HandOver { to, timeout_ms } => {
+            Command::HandOver {
+                to,
+                timeout_ms,
+                pause_ms,
+            } => {
                 let timeout = Duration::from_millis(timeout_ms);
                 // As the reference: a shorter pause does not end a longer one.
-                self.paused_until = self.paused_until.max(Some(now + timeout));
+                let pause = Duration::from_millis(pause_ms);
+                self.paused_until = self.paused_until.max(Some(now + pause));
                 reply(self.begin_hand_over(now, socket_addr(&to), timeout, acts))
             }
             _ => Reply::Done,

@@ -6,6 +6,7 @@ fn hand_over(to: u16, timeout_ms: u64) -> Command {
     Command::HandOver {
         to: (at(to).ip().to_string(), to),
         timeout_ms,
+        pause_ms: timeout_ms,
     }
 }
 

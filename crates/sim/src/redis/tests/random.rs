@@ -71,6 +71,7 @@ impl Chaos {
                     Command::HandOver {
                         to,
                         timeout_ms: 2_000,
+                        pause_ms: 2_000,
                     },
                 );
             }
