@@ -240,6 +240,10 @@ fn check_entries(message: &Message) -> Result<(), Unsound> {
             .map_err(Unsound::Snapshot);
     }
     let (mut index, mut term) = (message.index, message.log_term);
+    // raft says that entries beyond its log are of term 0, and would take this for the end of it.
+    if message.get_msg_type() == MessageType::MsgAppend && (index == 0) != (term == 0) {
+        return Err(Unsound::Order { index, term });
+    }
     for entry in &message.entries {
         index += 1;
         // Every log begins with a snapshot, so nothing can be appended to an empty one.

@@ -388,3 +388,6 @@ impl Taken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -287,3 +287,6 @@ fn add_entry(log: &mut Log, stored: &Entry) -> Result<(), StartError> {
     log.append(vec![entry]);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

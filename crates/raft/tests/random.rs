@@ -3,6 +3,7 @@
 //!
 //! `SEED=n` plays one seed and tells all that happened; `SEEDS=n` plays so many.
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod cluster;
 
 use std::collections::BTreeSet;

@@ -2,7 +2,9 @@
 //!
 //! `UPDATE=1` rewrites the indented lines; read the difference before keeping it. The commands are in `play`.
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod cluster;
+#[allow(dead_code, reason = "other tests use the rest")]
 mod forge;
 
 use std::fmt::Write as _;

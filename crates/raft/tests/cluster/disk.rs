@@ -82,7 +82,6 @@ impl Disk {
         (self.hard.term, self.hard.vote, last.max(snapshot))
     }
 
-    #[allow(dead_code, reason = "only scripts ask")]
     pub(crate) fn entries(&self) -> usize {
         self.entries.len()
     }

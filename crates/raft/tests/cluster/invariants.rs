@@ -84,7 +84,6 @@ impl Invariants {
     }
 
     /// What was committed, in order.
-    #[allow(dead_code, reason = "only random runs ask")]
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.log.values().map(|(_, text)| text.as_str())
     }

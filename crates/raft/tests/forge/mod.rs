@@ -157,7 +157,7 @@ pub(crate) fn forge(cluster: &mut Cluster, what: &str, to: u64) -> Result<(), St
     Ok(())
 }
 
-fn entry(index: u64, term: u64) -> Entry {
+pub(crate) fn entry(index: u64, term: u64) -> Entry {
     Entry {
         index,
         term,
@@ -166,7 +166,7 @@ fn entry(index: u64, term: u64) -> Entry {
 }
 
 /// A frame like `model` with a message of raft in it.
-fn of(model: &[u8], mut message: Message, kind: MessageType) -> Vec<u8> {
+pub(crate) fn of(model: &[u8], mut message: Message, kind: MessageType) -> Vec<u8> {
     message.set_msg_type(kind);
     let mut frame = wrap(model, &message.write_to_bytes().expect("it can be written"));
     frame[KIND] = if kind == MessageType::MsgSnapshot { 2 } else { 1 };
@@ -186,7 +186,7 @@ fn wrap(model: &[u8], body: &[u8]) -> Vec<u8> {
 }
 
 /// Gives a frame the checksum that it would have if it were honest.
-fn seal(frame: &mut [u8]) {
+pub(crate) fn seal(frame: &mut [u8]) {
     let body = frame.len() - 4;
     let sum = crc32fast::hash(&frame[..body]);
     frame[body..].copy_from_slice(&sum.to_be_bytes());
