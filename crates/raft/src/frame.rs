@@ -6,7 +6,7 @@
 //! | 4 | `BWRF` |
 //! | 1 | version |
 //! | 1 | kind |
-//! | 2 | zero |
+//! | 2 | how long its sender promises, in milliseconds: see the lease |
 //! | 4 | length of the body |
 //! | 16 | cluster id |
 //! | 8, 8 | sender, receiver |
@@ -171,6 +171,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) kind: Kind,
+    pub(crate) promise_ms: u16,
     pub(crate) cluster: ClusterId,
     pub(crate) from: u64,
     pub(crate) to: u64,
@@ -199,7 +200,7 @@ pub fn frame_len(bytes: &[u8]) -> Result<Option<usize>, BadFrame> {
         return Err(BadFrame::Version { found: version });
     }
     let kind = Kind::of(header.u8("kind")?)?;
-    let [_, _] = header.array("padding")?;
+    let [_, _] = header.array("promise")?;
     let body = header.u32("length")? as usize;
     let around = FRAME_HEADER_LEN + CRC_LEN;
     if body > kind.max_body() {
@@ -226,9 +227,10 @@ impl<'a> Frame<'a> {
             return Err(BadFrame::Checksum);
         }
         let mut reader = Reader::new(summed);
-        let [_, _, _, _, _, kind, ..] = reader.array::<12>("header")?;
+        let [_, _, _, _, _, kind, high, low, ..] = reader.array::<12>("header")?;
         Ok(Self {
             kind: Kind::of(kind)?,
+            promise_ms: u16::from_be_bytes([high, low]),
             cluster: ClusterId(u128::from_be_bytes(reader.array("cluster id")?)),
             from: reader.u64("sender")?,
             to: reader.u64("receiver")?,
@@ -241,7 +243,8 @@ impl<'a> Frame<'a> {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(FRAME_HEADER_LEN + self.body.len() + CRC_LEN);
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[FRAME_VERSION, self.kind as u8, 0, 0]);
+        out.extend_from_slice(&[FRAME_VERSION, self.kind as u8]);
+        out.extend_from_slice(&self.promise_ms.to_be_bytes());
         crate::codec::put_len(&mut out, self.body.len());
         out.extend_from_slice(&self.cluster.0.to_be_bytes());
         for number in [self.from, self.to, self.round, self.echo] {
@@ -307,6 +310,7 @@ mod tests {
     fn frame() -> Vec<u8> {
         Frame {
             kind: Kind::Raft,
+            promise_ms: 300,
             cluster: ClusterId(5),
             from: 1,
             to: 2,
@@ -321,7 +325,10 @@ mod tests {
     fn what_is_written_can_be_read() {
         let bytes = frame();
         let frame = Frame::decode(&bytes).unwrap();
-        assert_eq!((frame.kind, frame.cluster), (Kind::Raft, ClusterId(5)));
+        assert_eq!(
+            (frame.kind, frame.promise_ms, frame.cluster),
+            (Kind::Raft, 300, ClusterId(5))
+        );
         assert_eq!((frame.from, frame.to, frame.round, frame.echo), (1, 2, 3, 4));
         assert_eq!(frame.body, b"body");
         assert_eq!(frame_len(&bytes), Ok(Some(bytes.len())));

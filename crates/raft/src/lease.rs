@@ -27,25 +27,51 @@ const MAX_ROUNDS: usize = 512;
 /// A leader's proof.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    len: Duration,
-    election_min: Duration,
+    /// How long this member promises, which is the least election timeout.
+    promise: Duration,
     /// Since when this member leads, while it does.
     since: Option<Instant>,
     /// The leadership was offered to somebody in this term.
     void: bool,
     round: u64,
     sent: VecDeque<(u64, Instant)>,
-    /// For each member, when the newest round was sent that it has answered.
-    proven: BTreeMap<u64, Instant>,
+    proven: BTreeMap<u64, Proof>,
     /// When each member was last heard, whatever it said.
     heard: BTreeMap<u64, Instant>,
+}
+
+/// What a member's answer proves.
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    /// When the newest round was sent that it has answered.
+    sent: Instant,
+    promise: Duration,
+}
+
+/// How much of a promise a leader may rely on, whose clock may be slow while the other's is fast.
+fn len(promise: Duration) -> Duration {
+    promise * (100 - MAX_DRIFT_PERCENT) / 100
+}
+
+/// What a majority of every set of voters has reached.
+fn majority(members: &Members, reached: impl Fn(u64) -> Option<Instant>) -> Option<Instant> {
+    let of = |voters: &BTreeSet<u64>| {
+        let mut all: Vec<_> = voters.iter().map(|id| reached(*id)).collect();
+        all.sort_unstable();
+        // Of five the third from the top: two others have reached more. `None` comes first.
+        all.get(all.len().checked_sub(1)? / 2).copied()?
+    };
+    let incoming = of(&members.voters)?;
+    if members.outgoing.is_empty() {
+        return Some(incoming);
+    }
+    Some(incoming.min(of(&members.outgoing)?))
 }
 
 impl Lease {
     pub(crate) fn new(election_min: Duration) -> Self {
         Self {
-            len: election_min * (100 - MAX_DRIFT_PERCENT) / 100,
-            election_min,
+            promise: election_min,
             since: None,
             void: false,
             round: 0,
@@ -79,21 +105,23 @@ impl Lease {
             self.round += 1;
             self.sent.push_back((self.round, now));
         }
-        let too_old = now - self.election_min;
+        let too_old = now - self.promise;
         while self.sent.len() > MAX_ROUNDS || self.sent.front().is_some_and(|(_, sent)| *sent < too_old) {
             self.sent.pop_front();
         }
         self.round
     }
 
-    /// A member answered in the current term, and the newest round it has heard is `echo`.
-    pub(crate) fn answered(&mut self, from: u64, echo: u64) {
+    /// A member answered in the current term, and the newest round it has heard is `echo`. From when it heard that, it
+    /// gives nobody else a vote for as long as it promises.
+    pub(crate) fn answered(&mut self, from: u64, echo: u64, promise: Duration) {
         let Ok(at) = self.sent.binary_search_by_key(&echo, |(round, _)| *round) else {
             return;
         };
         let sent = self.sent[at].1;
-        let proven = self.proven.entry(from).or_insert(sent);
-        *proven = (*proven).max(sent);
+        if self.proven.get(&from).is_none_or(|proof| proof.sent <= sent) {
+            self.proven.insert(from, Proof { sent, promise });
+        }
     }
 
     pub(crate) fn heard(&mut self, from: u64, now: Instant) {
@@ -112,32 +140,28 @@ impl Lease {
     /// When a majority of every set of voters was last known to follow this leader. `None` without leading.
     pub(crate) fn majority(&self, own: u64, members: &Members, now: Instant) -> Option<Instant> {
         self.since?;
-        let of = |voters: &BTreeSet<u64>| {
-            let proven = |id: &u64| {
-                if *id == own {
-                    Some(now)
-                } else {
-                    self.proven.get(id).copied()
-                }
-            };
-            let mut proven: Vec<_> = voters.iter().map(proven).collect();
-            proven.sort_unstable();
-            // With five voters the third from the top: two others have proven more.
-            proven[(proven.len() - 1) / 2]
-        };
-        let incoming = (!members.voters.is_empty()).then(|| of(&members.voters))??;
-        if members.outgoing.is_empty() {
-            return Some(incoming);
-        }
-        Some(incoming.min(of(&members.outgoing)?))
+        let proven = |id| self.proven.get(&id).map(|proof| proof.sent);
+        majority(members, |id| if id == own { Some(now) } else { proven(id) })
     }
 
     /// Until when nobody else can be leader.
     pub(crate) fn until(&self, own: u64, members: &Members, now: Instant) -> Option<Instant> {
-        if self.void {
+        if self.since.is_none() || self.void {
             return None;
         }
-        Some(self.majority(own, members, now)? + self.len)
+        let mine = self.promise;
+        let proven = |id| {
+            self.proven
+                .get(&id)
+                .map(|proof| proof.sent + len(proof.promise.min(mine)))
+        };
+        majority(members, |id| {
+            if id == own {
+                Some(now + len(mine))
+            } else {
+                proven(id)
+            }
+        })
     }
 
     /// Whether this leader has been without a majority for longer than it takes the others to replace it.
@@ -146,7 +170,7 @@ impl Lease {
         let contact = self
             .majority(own, members, now)
             .map_or(since, |proven| proven.max(since));
-        now.since(contact) > self.election_min
+        now.since(contact) > self.promise
     }
 }
 

@@ -44,7 +44,7 @@ pub enum Committed {
     },
     /// A state that takes the place of the caller's own and of all entries up to its index.
     Snapshot {
-        /// The last entry it stands for.
+        /// The last entry it stands for. The [`members`](Node::members) may have changed with it.
         index: u64,
         /// That entry's term.
         term: u64,
@@ -140,7 +140,8 @@ impl Node {
         Self::start(settings, restored, false, now)
     }
 
-    /// Starts a member of a new group. All founding members must be given the same `founders` (ids with addresses) and
+    /// Starts a member of a new group, once: a member that has lost its store must not do so again under its old id, for
+    /// it may have voted. All founding members must be given the same `founders` (ids with addresses) and
     /// the same `state`, which comes out of [`poll_committed`](Self::poll_committed) as a snapshot. The store must be
     /// empty; the first [`Write`] holds all of it, and nothing is said before that is durable.
     ///
@@ -290,6 +291,7 @@ impl Node {
     fn send(&mut self, to: u64, kind: Kind, body: &[u8]) {
         let frame = Frame {
             kind,
+            promise_ms: self.settings.promise_ms(),
             cluster: self.settings.cluster,
             from: self.settings.id,
             to,

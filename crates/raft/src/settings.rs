@@ -67,7 +67,8 @@ pub struct Settings {
     pub cluster: ClusterId,
     /// Where its randomness comes from. Must differ from start to start: proposals are told apart by it.
     pub seed: u64,
-    /// How long a member hears nothing of a leader before it may stand for election. All members must have the same.
+    /// How long a member hears nothing of a leader before it may stand for election. Members may have different ones;
+    /// a lease is as short as the shortest that it rests on.
     pub election_min: Duration,
     /// How long it hears nothing before it stands for election at the latest.
     pub election_max: Duration,
@@ -99,6 +100,11 @@ impl Settings {
             log_bytes: 1024 * 1024,
             keep_entries: 256,
         }
+    }
+
+    /// How long a member promises, as frames tell it: rounded down.
+    pub(crate) fn promise_ms(&self) -> u16 {
+        u16::try_from(self.election_min.as_millis()).unwrap_or(u16::MAX)
     }
 
     pub(crate) fn check(&self) -> Result<(), StartError> {

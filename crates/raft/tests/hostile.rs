@@ -22,7 +22,7 @@ fn no_frame_stops_a_member() {
         let mut cluster = Cluster::new(seed);
         cluster.found(3);
         cluster.run(1000);
-        cluster.call(1, |node, _| node.propose(b"one".to_vec(), 1));
+        cluster.call(1, |node, now| node.propose(now, b"one".to_vec(), 1));
         cluster.run(50);
         // Whoever lies about votes and acknowledgements can break the agreement; that is not the question here.
         cluster.checked = false;

@@ -76,7 +76,7 @@ fn play(seed: u64, cluster: &mut Cluster) {
     let count = 3 + 2 * (seed % 2);
     cluster.found(count);
     if seed.is_multiple_of(3) {
-        cluster.delay = (1, 40);
+        cluster.delay = (1, [40, 120][usize::try_from(seed / 3 % 2).expect("few")]);
     }
     for id in 1..=count {
         // As uneven as a lease allows for: 5 % to either side.
@@ -101,7 +101,8 @@ fn trouble(cluster: &mut Cluster, token: &mut u64) {
     let (id, other) = (one(), one());
     let runs = cluster.members[&id].node.is_some();
     match cluster.random(100) {
-        0..45 => {
+        0..6 => tempt(cluster),
+        6..45 => {
             for _ in 0..=cluster.random(4) {
                 propose(cluster, id, token);
             }
@@ -120,11 +121,35 @@ fn trouble(cluster: &mut Cluster, token: &mut u64) {
         88..91 => {
             cluster.members.get_mut(&id).expect("a member").disk.takes = [1, 5, 400][(*token % 3) as usize]
         }
-        91..94 => drop(cluster.call(id, |node, _| node.transfer(None))),
+        91..94 => drop(cluster.call(id, |node, now| node.transfer(now, None))),
         94..96 => drop(cluster.call(id, |node, _| node.unreachable(other))),
         96..100 => change(cluster, id, other, token),
         _ => {}
     }
+}
+
+/// Tries to make two members believe that they may act: somebody stops hearing the leader, and then whoever kept it
+/// in office forgets that it did, or the leader is cut off.
+fn tempt(cluster: &mut Cluster) {
+    let Some(leader) = cluster.leader() else { return };
+    let is_up = |id: &u64| *id != leader && cluster.members[id].node.is_some();
+    let mut others: Vec<u64> = cluster.members.keys().copied().filter(is_up).collect();
+    let start_at = usize::try_from(cluster.random(others.len().max(1) as u64)).expect("few");
+    others.rotate_left(start_at);
+    let (deaf, rest) = others.split_at(others.len() / 2);
+    cluster.say(&format!("n{leader} is led into temptation with {rest:?}"));
+    deaf.iter().for_each(|id| cluster.cut(leader, *id));
+    let pause = 150 + cluster.random(350);
+    cluster.run(pause);
+    for id in rest {
+        cluster.cut(leader, *id);
+        if cluster.random(2) == 0 && cluster.members[id].node.is_some() {
+            cluster.crash(*id, true);
+            start(cluster, *id);
+        }
+    }
+    cluster.run(400);
+    cluster.heal();
 }
 
 fn down(cluster: &Cluster) -> usize {
@@ -147,7 +172,7 @@ fn propose(cluster: &mut Cluster, id: u64, token: &mut u64) {
     *token += 1;
     let (token, payload) = (*token, format!("p{token}"));
     if cluster
-        .call(id, |node, _| node.propose(payload.into_bytes(), token))
+        .call(id, |node, now| node.propose(now, payload.into_bytes(), token))
         .is_none()
     {
         cluster.outcomes.insert(token, "never proposed".to_owned());
@@ -174,7 +199,7 @@ fn change(cluster: &mut Cluster, id: u64, other: u64, token: &mut u64) {
         _ => return,
     };
     cluster.say(&format!("n{id} asks for {change:?}"));
-    cluster.call(id, |node, _| node.change(&change, token));
+    cluster.call(id, |node, now| node.change(now, &change, token));
     if !matches!(change, Change::Remove { .. }) {
         cluster.start(new).expect("an empty member can start");
     }

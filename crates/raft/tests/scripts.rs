@@ -112,13 +112,13 @@ fn play(cluster: &mut Cluster, words: &[&str]) -> Result<(), String> {
             let token = number(token)?;
             let payload = text.as_bytes().to_vec();
             cluster
-                .call(member(id)?, |node, _| node.propose(payload, token))
+                .call(member(id)?, |node, now| node.propose(now, payload, token))
                 .ok_or("it is down")?;
         }
         ["change", id, token, ref change @ ..] => {
             let (token, change) = (number(token)?, read_change(change)?);
             cluster
-                .call(member(id)?, |node, _| node.change(&change, token))
+                .call(member(id)?, |node, now| node.change(now, &change, token))
                 .ok_or("it is down")?;
         }
         ["transfer", id, to] => transfer(cluster, member(id)?, Some(member(to)?))?,
@@ -158,7 +158,7 @@ fn play(cluster: &mut Cluster, words: &[&str]) -> Result<(), String> {
 
 fn transfer(cluster: &mut Cluster, id: u64, to: Option<u64>) -> Result<(), String> {
     let result = cluster
-        .call(id, |node, _| node.transfer(to))
+        .call(id, |node, now| node.transfer(now, to))
         .ok_or("it is down")?;
     if let Err(problem) = result {
         cluster.say(&format!("n{id}: {problem}"));

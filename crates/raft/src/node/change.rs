@@ -1,6 +1,7 @@
 //! The members: learners become voters, replaced ones go, leadership is handed over, and who has missed all that is
 //! told.
 
+use bellwether_core::Instant;
 use raft::eraftpb::ConfChangeV2;
 
 use super::Node;
@@ -34,7 +35,8 @@ impl Node {
     /// # Errors
     ///
     /// There is nothing to hand over, or nobody to hand it to.
-    pub fn transfer(&mut self, to: Option<u64>) -> Result<(), TransferError> {
+    pub fn transfer(&mut self, now: Instant, to: Option<u64>) -> Result<(), TransferError> {
+        self.advance(now);
         if !self.is_leader() {
             return Err(TransferError::NotLeader {
                 leader: self.leader(),
@@ -76,8 +78,20 @@ impl Node {
             // raft leaves by itself, unless the leadership changed hands in between.
             Some(ConfChangeV2::default())
         } else {
-            let caught_up = self.members.learners.iter().find(|id| self.has_caught_up(**id));
-            caught_up.map(|id| self.members.promotion(*id))
+            let caught_up = self
+                .members
+                .learners
+                .iter()
+                .find(|id| self.has_caught_up(**id))
+                .copied();
+            if caught_up.is_some_and(|id| self.members.replaces.get(&id) == Some(&self.settings.id))
+                && let Some(to) = self.successor()
+            {
+                // The entry that removes us would end our leading. The next leader will make it.
+                self.raw.transfer_leader(to);
+                return;
+            }
+            caught_up.map(|id| self.members.promotion(id))
         };
         if let Some(change) = change {
             // Too much is uncommitted, or we are about to lose the leadership: later, or the next leader will.

@@ -1,5 +1,7 @@
 //! Proposals: ours to the leader, others' to us.
 
+use bellwether_core::Instant;
+
 use super::Node;
 use crate::frame::{Kind, ProposeBody};
 use crate::member::Change;
@@ -9,13 +11,15 @@ impl Node {
     /// Proposes something. The outcome comes with `token`, within the time that the settings give: out of
     /// [`poll_committed`](Self::poll_committed) if it was committed, out of [`poll_dropped`](Self::poll_dropped) if not.
     /// Which member leads does not matter.
-    pub fn propose(&mut self, payload: Vec<u8>, token: u64) {
+    pub fn propose(&mut self, now: Instant, payload: Vec<u8>, token: u64) {
+        self.advance(now);
         self.proposals.add(payload, false, token, self.now);
         self.finish();
     }
 
     /// Asks for a change of the members. The outcome comes like that of a proposal.
-    pub fn change(&mut self, change: &Change, token: u64) {
+    pub fn change(&mut self, now: Instant, change: &Change, token: u64) {
+        self.advance(now);
         self.proposals.add(change.encode(), true, token, self.now);
         self.finish();
     }

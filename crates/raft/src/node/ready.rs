@@ -261,6 +261,7 @@ impl Node {
         }
         let frame = Frame {
             kind,
+            promise_ms: self.settings.promise_ms(),
             cluster: self.settings.cluster,
             from: self.settings.id,
             to,

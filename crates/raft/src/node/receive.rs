@@ -1,5 +1,7 @@
 //! Frames of others: who may say what. Nothing of a frame reaches raft before everything about it has been looked at.
 
+use std::time::Duration;
+
 use bellwether_core::Instant;
 use protobuf::Message as _;
 use raft::eraftpb::{Message, MessageType};
@@ -177,7 +179,8 @@ impl Node {
             MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse
                 if same_term && self.is_leader() =>
             {
-                self.lease.answered(frame.from, frame.echo);
+                let promise = Duration::from_millis(frame.promise_ms.into());
+                self.lease.answered(frame.from, frame.echo, promise);
                 if self
                     .raw
                     .raft

@@ -182,7 +182,6 @@ impl Cluster {
         let member = self.members.get_mut(&id)?;
         let local = member.local(self.now);
         let node = member.node.as_mut()?;
-        // Proposals and the like carry no time of their own.
         node.handle_time(local);
         let result = call(node, local);
         self.drain(id);
