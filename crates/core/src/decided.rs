@@ -385,6 +385,7 @@ impl Group {
             self.cancel_failover(AbortReason::Superseded, cx);
         }
         self.follow(candidate.clone(), cx);
+        self.expect_hand_over(cx);
     }
 
     fn receipt_out(&mut self, cx: &mut Context, receipt: &FailoverReceipt) {

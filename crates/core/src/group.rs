@@ -110,6 +110,8 @@ pub(crate) struct Group {
     pub(crate) retry_at: Instant,
     /// The last attempt found no replica to promote: the next waits for one.
     pub(crate) lacks_replica: bool,
+    /// The server that another coordinator may have told to hand over, and until when.
+    pub(crate) hushed: Option<(Addr, Instant)>,
     /// Attempts that failed since the primary went down.
     pub(crate) failed_attempts: u32,
     /// Who installed the present configuration, if that is known and it has been there since.
@@ -141,6 +143,7 @@ impl Group {
             order_tries: 0,
             retry_at: now,
             lacks_replica: false,
+            hushed: None,
             failed_attempts: 0,
             config_from: None,
             config_changed_at: now,

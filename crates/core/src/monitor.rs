@@ -88,11 +88,11 @@ impl Group {
             return;
         }
         let durable = !bugs::has(Bug::AnnounceBeforeDurable);
-        let silenced = self.paused_server();
+        let silenced = [self.paused_server(), self.hushed_server(cx)];
         let addrs: Vec<Addr> = self
             .instances
             .iter()
-            .filter(|(addr, _)| silenced.as_ref() != Some(addr))
+            .filter(|(addr, _)| !silenced.iter().flatten().any(|silenced| silenced == *addr))
             // Everything behind the message would wait with it, and an order that ends the hand-over, too.
             .filter(|(_, instance)| !instance.info.hand_over.is_under_way())
             .map(|(addr, _)| addr.clone())

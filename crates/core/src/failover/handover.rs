@@ -54,6 +54,31 @@ impl Group {
         }
     }
 
+    /// Another coordinator leads although the primary is well: an operator has ordered it, and if it is a hand-over the
+    /// primary's writes are held back soon. Our hellos would wait there and our pings behind them, and it would count as
+    /// down while it does what it was told. So it gets none for as long as that may last.
+    pub(crate) fn expect_hand_over(&mut self, cx: &Context) {
+        if !self.primary_is_sdown() {
+            self.hushed = Some((self.primary.clone(), cx.now + MAX_HAND_OVER + MAX_PAUSE));
+        }
+    }
+
+    /// The primary was replaced: if it handed over, a pause of the leader's is all that may be left there.
+    pub(super) fn hand_over_has_ended(&mut self, cx: &Context) {
+        if let Some((_, until)) = &mut self.hushed {
+            *until = (*until).min(cx.now + MAX_PAUSE);
+        }
+    }
+
+    /// The server to which no hello goes now, because another coordinator may have told it to hand over.
+    pub(crate) fn hushed_server(&mut self, cx: &mut Context) -> Option<Addr> {
+        let (_, until) = self.hushed.as_ref()?;
+        if cx.due(*until) {
+            self.hushed = None;
+        }
+        self.hushed.as_ref().map(|(addr, _)| addr.clone())
+    }
+
     /// The server whose writes are held back: a `PUBLISH` would wait there, and everything behind it.
     pub(crate) fn paused_server(&self) -> Option<Addr> {
         let run = self

@@ -176,6 +176,7 @@ impl Group {
     fn install(&mut self, primary: &Addr, from: &SentinelId, cx: &mut Context) {
         let now = cx.now;
         self.retract_orders(cx);
+        self.hand_over_has_ended(cx);
         let old = std::mem::replace(&mut self.primary, primary.clone());
         if let Some(old) = self.instances.get_mut(&old) {
             old.was_replica = false;
@@ -217,13 +218,19 @@ impl Group {
             let payload = self.describe(cx, &addr);
             cx.event(EventKind::Replica, Some(&self.name), payload, None);
         }
-        let reason = "it was down in its former role, and is so in its new one";
-        for addr in [&old, primary] {
-            if self.instances.get(addr).is_some_and(Instance::is_sdown) {
-                let payload = self.describe(cx, addr);
-                let kind = EventKind::SubjectivelyDown;
-                cx.event(kind, Some(&self.name), payload, Some(reason.to_owned()));
-            }
+        // The entries above are new ones to whoever reads the events: without a word they would count as well.
+        let down = self.instances.iter().filter(|(_, instance)| instance.is_sdown());
+        let down: Vec<Addr> = down.map(|(addr, _)| addr.clone()).collect();
+        for addr in down {
+            let changed = addr == old || addr == *primary;
+            let reason = if changed {
+                "it was down in its former role, and is so in its new one"
+            } else {
+                "it was down under the former primary, and is so under the new one"
+            };
+            let payload = self.describe(cx, &addr);
+            let kind = EventKind::SubjectivelyDown;
+            cx.event(kind, Some(&self.name), payload, Some(reason.to_owned()));
         }
         if self.primary_is_sdown() {
             self.want_verdicts();
