@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
 
+use crate::check::MAX_NUMBER;
 use crate::codec::{CodecError, Reader, put_bytes, put_len};
 use crate::settings::{MAX_ADDRESS_LEN, MAX_MEMBERS};
 
@@ -50,6 +51,12 @@ pub enum BadChange {
     /// 0 means nobody.
     #[error("0 is no member id")]
     ZeroId,
+    /// No number of raft's may get so large.
+    #[error("member id {id} is too large, {MAX_NUMBER} is the highest")]
+    HugeId {
+        /// The id.
+        id: u64,
+    },
     /// Ids are never used again: the votes of the earlier bearer may still be under way.
     #[error("member id {id} was used before; take one above {highest}")]
     UsedId {
@@ -123,6 +130,9 @@ impl Members {
             check_address(address)?;
         }
         let highest = members.last_key_value().map(|(id, _)| *id);
+        if let Some(id) = highest.filter(|id| *id > MAX_NUMBER) {
+            return Err(BadChange::HugeId { id });
+        }
         Ok(Self {
             index: 0,
             voters: members.keys().copied().collect(),
@@ -151,21 +161,18 @@ impl Members {
     /// Looks whether a change makes sense now.
     pub(crate) fn check(&self, change: &Change, leader: u64) -> Result<(), BadChange> {
         let known = |id: u64| self.contains(id).then_some(()).ok_or(BadChange::Unknown { id });
-        let goes = |id: u64| {
-            known(id)?;
-            if id == leader {
-                return Err(BadChange::Leads { id });
-            }
-            Ok(())
-        };
         match change {
             Change::Add { id, address } => self.check_new(*id, address),
             Change::Replace { old, id, address } => {
-                goes(*old)?;
+                // If it leads when the time has come, it hands over by itself.
+                known(*old)?;
                 self.check_new(*id, address)
             }
             Change::Remove { id } => {
-                goes(*id)?;
+                known(*id)?;
+                if *id == leader {
+                    return Err(BadChange::Leads { id: *id });
+                }
                 if self.voters.contains(id) && self.voters.len() == 1 {
                     return Err(BadChange::LastVoter { id: *id });
                 }
@@ -181,6 +188,9 @@ impl Members {
     fn check_new(&self, id: u64, address: &str) -> Result<(), BadChange> {
         if id == 0 {
             return Err(BadChange::ZeroId);
+        }
+        if id > MAX_NUMBER {
+            return Err(BadChange::HugeId { id });
         }
         if id <= self.highest {
             let highest = self.highest;
@@ -424,6 +434,8 @@ mod tests {
         assert_eq!(check(add(4, "d:1")), Ok(()));
         assert_eq!(check(add(0, "d:1")), Err(BadChange::ZeroId));
         assert_eq!(check(add(3, "d:1")), Err(BadChange::UsedId { id: 3, highest: 3 }));
+        let id = u64::MAX;
+        assert_eq!(check(add(id, "d:1")), Err(BadChange::HugeId { id }));
         assert_eq!(check(add(4, "")), Err(BadChange::Address { len: 0 }));
         assert_eq!(check(Change::Remove { id: 9 }), Err(BadChange::Unknown { id: 9 }));
         assert_eq!(check(Change::Remove { id: 1 }), Err(BadChange::Leads { id: 1 }));
