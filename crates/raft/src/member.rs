@@ -22,7 +22,7 @@ pub enum Change {
         address: String,
     },
     /// Add a member that takes the place of another: when it has caught up, it becomes a voter and the other goes, in
-    /// one step that needs a majority of both the old and the new voters.
+    /// one step that needs a majority of both the old and the new voters. The leader can be replaced too.
     Replace {
         /// Who goes.
         old: u64,
