@@ -50,6 +50,9 @@ impl Node {
             self.raw.raft.become_follower(term, raft::INVALID_ID);
             self.draw_timeout();
         }
+        if entry.index <= self.skip_to {
+            return;
+        }
         self.delivered = entry.index;
         self.committed.push_back(Committed::Members {
             index: entry.index,

@@ -88,7 +88,7 @@ impl Invariants {
         self.log.values().map(|(_, text)| text.as_str())
     }
 
-    pub(crate) fn crashed(&mut self, id: u64) {
+    pub(crate) fn forgot(&mut self, id: u64) {
         self.applied.remove(&id);
     }
 }

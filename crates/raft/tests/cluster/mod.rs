@@ -47,6 +47,8 @@ pub(crate) struct Cluster {
     pub(crate) delay: (u64, u64),
     pub(crate) settings: Settings,
     pub(crate) invariants: Invariants,
+    /// Whether members keep what they have applied over a crash, and say so when they start.
+    pub(crate) keeps_state: bool,
     /// Whether the members can be expected to agree.
     pub(crate) checked: bool,
     output: Vec<String>,
@@ -93,6 +95,7 @@ impl Cluster {
             delay: (1, 1),
             settings: Settings::new(1, CLUSTER, 0),
             invariants: Invariants::default(),
+            keeps_state: false,
             checked: true,
             output: Vec::new(),
             outcomes: BTreeMap::new(),
@@ -127,30 +130,37 @@ impl Cluster {
 
     /// Starts a member, with whatever is on its disk.
     pub(crate) fn start(&mut self, id: u64) -> Result<(), String> {
-        let disk = self
-            .members
-            .remove(&id)
-            .map_or_else(Disk::new, |member| member.disk);
+        let before = self.members.remove(&id);
+        let (disk, mut state, mut upto) = match before {
+            Some(before) => (before.disk, before.state, before.upto),
+            None => (Disk::new(), Vec::new(), 0),
+        };
+        if !self.keeps_state || disk.lost {
+            (state, upto) = (Vec::new(), 0);
+            self.invariants.forgot(id);
+        }
         let settings = self.settings(id);
-        let restored = disk.restored();
+        let mut restored = disk.restored();
         // A founder that died before its first write has said nothing yet, and begins again.
         let founds = restored.is_empty() && self.founders.contains_key(&id) && !disk.lost;
+        restored.applied = if founds { 0 } else { upto };
         let node = match founds {
             true => Node::found(settings, &self.founders, b"", &restored, Instant::ZERO),
             false => Node::new(settings, restored, Instant::ZERO),
         };
-        self.run_member(id, disk, node.map_err(|error| error.to_string())?);
+        let node = node.map_err(|error| error.to_string())?;
+        self.run_member(id, disk, node, (state, upto));
         Ok(())
     }
 
-    fn run_member(&mut self, id: u64, disk: Disk, node: Node) {
+    fn run_member(&mut self, id: u64, disk: Disk, node: Node, (state, upto): (Vec<String>, u64)) {
         let member = Member {
             node: Some(node),
             disk,
             boot: self.now,
             rate: 1000,
-            upto: 0,
-            state: Vec::new(),
+            upto,
+            state,
             shown: None,
         };
         self.members.insert(id, member);
@@ -162,7 +172,6 @@ impl Cluster {
         member.node = None;
         member.shown = None;
         member.disk.crash(kept);
-        self.invariants.crashed(id);
     }
 
     pub(crate) fn cut(&mut self, from: u64, to: u64) {
