@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Failover {
     /// Its epoch.
     pub epoch: u64,
-    /// Why it was begun: `odown` or `manual`.
+    /// Why it was begun: `odown`, `manual` or `coordinated`.
     pub cause: String,
     /// How it ended, in one word: `completed`, `completed_late`, or why it was given up.
     pub outcome: String,

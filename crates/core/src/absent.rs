@@ -87,6 +87,24 @@ impl Group {
         }
     }
 
+    /// A replica is forgotten, by whatever cause.
+    pub(crate) fn forget_replica(&mut self, addr: &Addr, cx: &mut Context) {
+        let payload = self.describe(cx, addr);
+        if self.instances.contains_key(addr) {
+            cx.event(EventKind::ReplicaForgotten, Some(&self.name), payload, None);
+        }
+        self.remove_instance(addr, cx);
+    }
+
+    /// A sentinel is forgotten, by whatever cause: it does not count any more where a majority is sought.
+    pub(crate) fn forget_sentinel(&mut self, id: &SentinelId, cx: &mut Context) {
+        if let Some(addr) = cx.peers.get(id).map(|peer| peer.addr.clone()) {
+            let payload = cx.describe_sentinel(&self.name, &self.primary, id, &addr);
+            cx.event(EventKind::SentinelForgotten, Some(&self.name), payload, None);
+        }
+        self.remove_view(id, cx);
+    }
+
     fn forget_dead_replicas(&self, limit: Duration, cx: &mut Context) {
         for (addr, replica) in self.replicas() {
             if replica.sdown_since.is_some_and(|since| cx.due(since + limit)) {

@@ -250,8 +250,8 @@ impl Group {
         match decision {
             Decision::Set { change, .. } => self.option_changed(cx, change),
             Decision::ReplicaSeen { addr, .. } => self.replica_seen(cx, addr),
-            Decision::ReplicaForgotten { addr, .. } => self.remove_instance(addr, cx),
-            Decision::SentinelForgotten { id, .. } => self.remove_view(id, cx),
+            Decision::ReplicaForgotten { addr, .. } => self.forget_replica(addr, cx),
+            Decision::SentinelForgotten { id, .. } => self.forget_sentinel(id, cx),
             Decision::Reset { .. } => self.was_reset(cx),
             Decision::Vote { epoch, candidate, .. } => self.voted(cx, *epoch, candidate, origin.is_some()),
             Decision::FailoverBegun { record, .. } => self.begun(record, cx),

@@ -83,6 +83,10 @@ event_kinds! {
     SentinelAddressUpdate = "+sentinel-address-update", Notice;
     /// A sentinel's address now belongs to another.
     SentinelInvalidAddr = "+sentinel-invalid-addr", Notice;
+    /// A replica was forgotten. Not in the reference.
+    ReplicaForgotten = "-slave", Notice;
+    /// A sentinel was forgotten. Not in the reference.
+    SentinelForgotten = "-sentinel", Notice;
     /// An instance has another run id.
     Reboot = "+reboot", Notice;
     /// An instance reports the role that we expect.

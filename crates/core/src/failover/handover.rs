@@ -226,7 +226,7 @@ impl Group {
         {
             cx.send(&mut primary.link, vec![Command::Unpause], true);
         }
-        self.abort(AbortReason::CandidateTimeout, cx);
+        self.abort(AbortReason::Refused, cx);
     }
 
     /// Frees the primary from a hand-over that no coordinator leads any longer: whoever ordered it has died, or could

@@ -132,7 +132,7 @@ impl Group {
         let kind = match reason {
             AbortReason::NotElected => Some(EventKind::AbortNotElected),
             AbortReason::NoGoodReplica => Some(EventKind::AbortNoGoodReplica),
-            AbortReason::CandidateTimeout => Some(EventKind::AbortCandidateTimeout),
+            AbortReason::CandidateTimeout | AbortReason::Refused => Some(EventKind::AbortCandidateTimeout),
             AbortReason::PrimaryTimeout => Some(EventKind::AbortPrimaryTimeout),
             AbortReason::Superseded | AbortReason::Withdrawn => None,
         };

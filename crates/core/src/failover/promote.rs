@@ -49,7 +49,12 @@ impl Group {
         let silent = replica.health.silent_for(cx.now) >= CANDIDATE_SILENCE;
         if refused || silent || cx.due(since + timeout) {
             replica.promotion_failed_at = Some(cx.now);
-            return self.abort(AbortReason::CandidateTimeout, cx);
+            let reason = if refused {
+                AbortReason::Refused
+            } else {
+                AbortReason::CandidateTimeout
+            };
+            return self.abort(reason, cx);
         }
         if let Some(silent_since) = replica.health.unanswered_since() {
             cx.wake_at(silent_since + CANDIDATE_SILENCE);

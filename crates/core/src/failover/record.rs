@@ -64,6 +64,8 @@ pub enum AbortReason {
     NoGoodReplica,
     /// The chosen replica did not become a primary in time.
     CandidateTimeout,
+    /// A server refused to change its role.
+    Refused,
     /// The primary did not hand over in time.
     PrimaryTimeout,
     /// Another coordinator installed a newer configuration.
@@ -80,6 +82,7 @@ impl AbortReason {
             Self::NotElected => "not_elected",
             Self::NoGoodReplica => "no_good_replica",
             Self::CandidateTimeout => "candidate_timeout",
+            Self::Refused => "refused",
             Self::PrimaryTimeout => "primary_timeout",
             Self::Superseded => "superseded",
             Self::Withdrawn => "withdrawn",
@@ -93,6 +96,7 @@ impl fmt::Display for AbortReason {
             Self::NotElected => "no majority of the sentinels voted for this one",
             Self::NoGoodReplica => "no replica may be promoted",
             Self::CandidateTimeout => "the chosen replica did not become a primary in time",
+            Self::Refused => "a server refused to change its role, see -reconf-refused",
             Self::PrimaryTimeout => "the primary could not be asked to hand over in time",
             Self::Superseded => "another sentinel installed a newer configuration",
             Self::Withdrawn => "an operator reset or removed the group",

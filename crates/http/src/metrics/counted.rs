@@ -149,6 +149,7 @@ const OUTCOMES: &[Outcome] = &[
     Outcome::Aborted(AbortReason::NotElected),
     Outcome::Aborted(AbortReason::NoGoodReplica),
     Outcome::Aborted(AbortReason::CandidateTimeout),
+    Outcome::Aborted(AbortReason::Refused),
     Outcome::Aborted(AbortReason::Superseded),
     Outcome::Aborted(AbortReason::Withdrawn),
 ];

@@ -65,17 +65,21 @@ impl Args {
 struct Chosen {
     /// The seed.
     seed: u64,
-    /// The kind of world.
-    #[arg(long, default_value = "swarm", value_parser = profile)]
-    profile: Profile,
+    /// The kind of world; the one that `run` plays for this seed if none is named.
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
     /// Entries of the plan to leave out, by number.
     #[arg(long, value_delimiter = ',')]
     without: Vec<usize>,
 }
 
 impl Chosen {
+    fn profile(&self) -> Profile {
+        self.profile.unwrap_or_else(|| Profile::of_turn(self.seed))
+    }
+
     fn world(&self) -> (Setup, Vec<Planned>) {
-        let (setup, plan) = Setup::of(self.seed, self.profile);
+        let (setup, plan) = Setup::of(self.seed, self.profile());
         let kept = plan.into_iter().enumerate();
         let kept = kept
             .filter(|(n, _)| !self.without.contains(n))

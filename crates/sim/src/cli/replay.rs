@@ -23,7 +23,7 @@ impl Replay {
         println!(
             "seed {} profile {}: {} coordinators, quorum {}, {} groups of {} servers, {}",
             setup.seed,
-            self.chosen.profile.name(),
+            self.chosen.profile().name(),
             setup.coordinators,
             setup.quorum,
             setup.groups,
