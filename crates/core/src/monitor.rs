@@ -14,7 +14,7 @@ use crate::id::RequestId;
 use crate::input::{Pong, Reply};
 use crate::instance::health::{Health, ping_period};
 use crate::instance::hello::Hello;
-use crate::instance::info::{HandOver, Info, Role};
+use crate::instance::info::{Info, Role};
 use crate::instance::link::Link;
 use crate::instance::{Following, Instance};
 
@@ -194,7 +194,11 @@ impl Group {
         let restless = if is_primary {
             let is_new = now.since(self.config_changed_at) < NEW_PRIMARY;
             let hands_over = instance.info.hand_over.is_under_way();
-            is_new || self.instances.len() == 1 || instance.role == Role::Replica || hands_over
+            is_new
+                || self.hushed.is_some()
+                || self.instances.len() == 1
+                || instance.role == Role::Replica
+                || hands_over
         } else {
             let strays = instance.role == Role::Primary || !instance.info.link_up;
             self.odown_since.is_some() || self.run.is_some() || strays
@@ -408,8 +412,10 @@ impl Group {
                 instance.primary_changed_at = cx.now;
             }
         }
-        instance.handing_over_since =
-            (info.hand_over == HandOver::InProgress).then(|| instance.handing_over_since.unwrap_or(cx.now));
+        instance.handing_over_since = info
+            .hand_over
+            .is_under_way()
+            .then(|| instance.handing_over_since.unwrap_or(cx.now));
         instance.was_replica = role == Role::Replica || (instance.was_replica && !rebooted);
         instance.info = info;
         if rebooted {

@@ -33,8 +33,11 @@ const MANUAL_ELECTION_TIMEOUT: Duration = Duration::from_millis(500);
 const ORDER_AGAIN_MS: std::ops::Range<u64> = 10..100;
 /// How often an order takes another epoch. Two operators who meet more often than this have to talk.
 const MAX_ORDER_TRIES: u32 = 5;
-/// For how long a leader that lives is left alone. It gives up its own failover well before.
+/// For how long a leader that lives is left alone. It gives up its own failover before.
 const MAX_PATIENCE: Duration = Duration::from_secs(15);
+/// The same while the primary is down: nobody can write, and nothing tells that the leader has given up because it sees
+/// less than others do.
+const MAX_PATIENCE_DOWN: Duration = Duration::from_secs(6);
 /// How long a leader may be silent before it counts as gone. It is pinged five times within.
 const LEADER_SILENCE: Duration = Duration::from_millis(500);
 /// How often the state of a followed leader is looked at.
@@ -270,7 +273,12 @@ impl Group {
     }
 
     fn patience(&self) -> Duration {
-        self.rules.failover_timeout.saturating_mul(2).min(MAX_PATIENCE)
+        let most = if self.odown_since.is_some() {
+            MAX_PATIENCE_DOWN
+        } else {
+            MAX_PATIENCE
+        };
+        self.rules.failover_timeout.saturating_mul(2).min(most)
     }
 
     /// How many candidates stand before this one. Every coordinator comes to the same order, and another one

@@ -102,8 +102,10 @@ impl Group {
             return;
         };
         let ends_at = since + self.rules.failover_timeout.min(MAX_HAND_OVER);
+        // A primary that a quorum holds for down hands nothing over: the ordinary failover follows.
+        let lost = self.odown_since.is_some();
         match sent_at {
-            None if cx.due(ends_at - LEAST_HAND_OVER) => self.abort(AbortReason::PrimaryTimeout, cx),
+            None if lost || cx.due(ends_at - LEAST_HAND_OVER) => self.abort(AbortReason::PrimaryTimeout, cx),
             None => self.order_hand_over(&candidate, ends_at, cx),
             Some(_) if refused => self.let_writes_through(cx),
             Some(sent_at) if self.has_taken_over(&candidate, sent_at) => {
@@ -111,7 +113,9 @@ impl Group {
             }
             Some(_) => match run.given_up_at {
                 Some(at) => self.conclude_hand_over(at, cx),
-                None if self.is_silent(&candidate, cx) || cx.due(ends_at) => self.give_hand_over_up(cx),
+                None if lost || self.is_silent(&candidate, cx) || cx.due(ends_at) => {
+                    self.give_hand_over_up(cx)
+                }
                 None => {}
             },
         }

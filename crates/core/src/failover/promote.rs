@@ -19,7 +19,7 @@ use crate::instance::{Following, Instance};
 const CANDIDATE_SILENCE: Duration = Duration::from_secs(1);
 /// How long a promotion may take at most. It takes a millisecond; a server that is busy for longer than this
 /// is no better than a dead one.
-const PROMOTION_TIMEOUT: Duration = Duration::from_secs(10);
+const PROMOTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Group {
     /// Sends the promotion, looks whether it has happened, or gives the candidate up.

@@ -65,7 +65,7 @@ pub(crate) struct Instance {
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
     pub(crate) told_by: Option<RequestId>,
-    /// Since when it reports to hand its role over and to wait for the replica.
+    /// Since when it reports to hand its role over.
     pub(crate) handing_over_since: Option<Instant>,
     /// The command that was to end its hand-over, while the answer is out, and when that was sent.
     pub(crate) abort_by: Option<RequestId>,
