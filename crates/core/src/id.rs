@@ -202,6 +202,7 @@ mod tests {
         assert_eq!(GroupName::new("a,b"), Err(BadId::Character(',')));
         assert_eq!(GroupName::new("a\nsentinel"), Err(BadId::Character('\n')));
         assert_eq!(GroupName::new(""), Err(BadId::Empty));
+        assert!(SentinelId::new(&"a".repeat(64)).is_ok());
         assert_eq!(SentinelId::new(&"a".repeat(65)), Err(BadId::TooLong(64)));
     }
 

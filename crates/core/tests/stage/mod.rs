@@ -661,6 +661,7 @@ impl Stage {
             "runid" => value.clone_into(&mut server.run_id),
             "offset" => server.offset = value.parse().map_err(|_| "a bad offset")?,
             "priority" => server.priority = value.parse().map_err(|_| "a bad priority")?,
+            "announced" => server.announced = value == "yes",
             "replid" => value.clone_into(&mut server.replid),
             "replid2" => value.clone_into(&mut server.replid2),
             "cut-off-for" => server.link_down_s = value.parse().ok(),

@@ -43,6 +43,8 @@ pub(crate) struct Server {
     pub(crate) replid2: String,
     /// For how many seconds it says to have been cut off; `None` to say what is so.
     pub(crate) link_down_s: Option<i64>,
+    /// `replica-announced`
+    pub(crate) announced: bool,
     pub(crate) mood: Mood,
     pub(crate) pong: Pong,
     pub(crate) obedience: Obedience,
@@ -62,6 +64,7 @@ impl Server {
             replid: "first".to_owned(),
             replid2: "0".to_owned(),
             link_down_s: None,
+            announced: true,
             mood: Mood::Well,
             pong: Pong::Pong,
             obedience: Obedience::Obeys,
@@ -186,8 +189,10 @@ impl World {
                 }
                 write!(
                     text,
-                    "slave_repl_offset:{}\r\nslave_priority:{}\r\n",
-                    server.offset, server.priority
+                    "slave_repl_offset:{}\r\nslave_priority:{}\r\nreplica_announced:{}\r\n",
+                    server.offset,
+                    server.priority,
+                    u8::from(server.announced)
                 )
                 .expect("writing to a string");
             }
