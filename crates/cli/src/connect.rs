@@ -3,12 +3,18 @@
 //! Owns addresses as people type them, credentials and time limits. Every connection attempt and every answer
 //! has a limit; nothing is retried here.
 
-use std::{fmt, net::Ipv6Addr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::Ipv6Addr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult,
-    aio::MultiplexedConnection, io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
+    RedisResult, aio::MultiplexedConnection, io::tcp::TcpSettings,
 };
 
 /// How long a connection may take, and how long an answer may be awaited.
@@ -106,7 +112,17 @@ impl Credentials {
 
 /// A client for `at`: RESP2, which every server and sentinel speaks, and no commands beyond those asked for.
 pub(crate) fn client(at: &HostPort, credentials: &Credentials) -> RedisResult<Client> {
+    Client::open(settings(at, credentials)?)
+}
+
+/// What [`client`] connects with.
+pub(crate) fn settings(at: &HostPort, credentials: &Credentials) -> RedisResult<ConnectionInfo> {
     let info = (at.host.as_str(), at.port).into_connection_info()?;
+    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    Ok(with_credentials(info, credentials))
+}
+
+fn with_credentials(info: ConnectionInfo, credentials: &Credentials) -> ConnectionInfo {
     let mut settings = info
         .redis_settings()
         .clone()
@@ -118,10 +134,7 @@ pub(crate) fn client(at: &HostPort, credentials: &Credentials) -> RedisResult<Cl
     if let Some(password) = &credentials.password {
         settings = settings.set_password(password);
     }
-    Client::open(
-        info.set_redis_settings(settings)
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true)),
-    )
+    info.set_redis_settings(settings)
 }
 
 /// Connects to `at`.
@@ -130,39 +143,24 @@ pub(crate) async fn connect(
     credentials: &Credentials,
     limits: Limits,
 ) -> RedisResult<MultiplexedConnection> {
+    open(&client(at, credentials)?, limits).await
+}
+
+/// Connects to the unix socket at `path`.
+pub(crate) async fn connect_unix(
+    path: &Path,
+    credentials: &Credentials,
+    limits: Limits,
+) -> RedisResult<MultiplexedConnection> {
+    let info = ConnectionAddr::Unix(path.to_owned()).into_connection_info()?;
+    open(&Client::open(with_credentials(info, credentials))?, limits).await
+}
+
+async fn open(client: &Client, limits: Limits) -> RedisResult<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(limits.connect))
         .set_response_timeout(Some(limits.answer));
-    client(at, credentials)?
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-}
-
-/// What an error of a sentinel means to the person who asked, with what to do about it.
-pub(crate) fn explain(at: &HostPort, error: &RedisError) -> String {
-    let text = error.detail().unwrap_or_default();
-    if error.is_connection_refusal() {
-        return format!("nothing listens at {at}: is the sentinel running, is --sentinel HOST:PORT right?");
-    }
-    if error.is_timeout() {
-        return format!("no answer from {at} in time: is it reachable from here, is it hanging?");
-    }
-    if error.code() == Some("NOAUTH") {
-        return format!(
-            "{at} wants a password: --password-file FILE or {} in the environment",
-            Credentials::PASSWORD_VARIABLE
-        );
-    }
-    if error.kind() == redis::ErrorKind::AuthenticationFailed || error.code() == Some("WRONGPASS") {
-        return format!("{at} does not accept the user or password");
-    }
-    if error.code() == Some("NOPERM") {
-        return format!("{at} does not let this user ask: {text}");
-    }
-    if text.contains("unknown command") {
-        return format!("{at} is a data server, not a sentinel: sentinels usually listen on port 26379");
-    }
-    format!("{at} cannot be asked: {error}")
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use anyhow::{Context, bail};
 use bellwether_conf::Source;
 
 use crate::{
-    connect::{Credentials, HostPort},
     new_file,
     output::{Output, complain},
+    target::{Login, Place, Target},
     texts,
 };
 
@@ -22,20 +22,20 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// A configuration of bellwether: a sentinel.conf, or YAML. Its daemon should be stopped.
-    #[arg(required_unless_present_any = ["sentinel", "state_dir"])]
+    #[arg(required_unless_present_any = ["sentinel", "unix_socket", "state_dir"])]
     file: Option<PathBuf>,
     /// Take the state from this directory, instead of the one that FILE names.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Ask a running sentinel instead. Passwords and what concerns its process cannot be asked for.
+    /// Ask a running sentinel instead: HOST:PORT, or unix:PATH. Passwords and what concerns its process cannot be
+    /// asked for.
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["file", "state_dir"])]
-    sentinel: Option<HostPort>,
-    /// Log in as this user.
-    #[arg(long, requires = "sentinel")]
-    user: Option<String>,
-    /// A file with the sentinel's password. Without it, the variable BELLWETHER_PASSWORD is used if set.
-    #[arg(long, value_name = "FILE", requires = "sentinel")]
-    password_file: Option<PathBuf>,
+    sentinel: Option<Place>,
+    /// The same by its unix socket.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["file", "state_dir", "sentinel"])]
+    unix_socket: Option<PathBuf>,
+    #[command(flatten)]
+    login: Login,
     /// Write to this new file instead of standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -50,10 +50,11 @@ struct Export {
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let export = match &options.sentinel {
-        Some(at) => {
-            let credentials = Credentials::from_file_or_environment(options.user, options.password_file)?;
-            live::export(at, &credentials).await?
+    let place = options.unix_socket.map(Place::Unix).or(options.sentinel);
+    let export = match place {
+        Some(place) => live::export(&Target::new(place, options.login, live::RIGHTS)?).await?,
+        None if options.login.is_given() => {
+            bail!("a user, a password file and TLS are for a running sentinel, which --sentinel names")
         }
         None => files::export(options.file.as_deref(), options.state_dir.as_deref())?,
     };

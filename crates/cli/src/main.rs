@@ -16,6 +16,7 @@ mod process;
 mod server;
 mod stand_in;
 mod status;
+mod target;
 mod texts;
 
 use std::process::ExitCode;

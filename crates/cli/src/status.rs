@@ -1,4 +1,5 @@
-//! `bellwether status`: groups and their members as one sentinel sees them, as a table or as JSON.
+//! `bellwether status`: groups and their members as one sentinel sees them, as a table or as JSON, or as a verdict for
+//! monitoring.
 //!
 //! Owns what is asked and how it is shown. Works on any sentinel of Redis, Valkey or our own, since it asks
 //! only what all of them answer; it never changes anything.
@@ -6,52 +7,81 @@
 mod fetch;
 mod report;
 mod table;
+mod verdict;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::anyhow;
+use verdict::Verdict;
 
 use crate::{
-    connect::{Credentials, HostPort, explain},
     output::Output,
+    target::{Login, Place, Target},
 };
+
+/// What a user of the sentinel must be allowed to do.
+const RIGHTS: &str = "+sentinel|masters +sentinel|replicas +sentinel|sentinels +info";
 
 /// Whom to ask and how to show it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The sentinel to ask.
+    /// The sentinel to ask: HOST:PORT, or unix:PATH.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:26379")]
-    sentinel: HostPort,
+    sentinel: Place,
+    /// Ask it by its unix socket instead.
+    #[arg(long, value_name = "PATH", conflicts_with = "sentinel")]
+    unix_socket: Option<PathBuf>,
     /// Show this group only. May be given more than once.
     #[arg(long, value_name = "NAME")]
     group: Vec<String>,
-    /// Log in as this user.
-    #[arg(long)]
-    user: Option<String>,
-    /// A file with the sentinel's password. Without it, the variable BELLWETHER_PASSWORD is used if set.
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: Login,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// For monitoring: print a verdict, and exit with 0 if all is well, 1 if no failover could be carried out, 2 if a
+    /// group has no primary in sight, 3 if the sentinel cannot be asked.
+    #[arg(long)]
+    check: bool,
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let credentials = Credentials::from_file_or_environment(options.user, options.password_file)?;
-    let mut report = fetch::fetch(&options.sentinel, &credentials, &options.group)
-        .await
-        .map_err(|error| anyhow!(explain(&options.sentinel, &error)))?;
-    if let Some(missing) = options.group.iter().find(|name| !report.has(name)) {
-        return Err(anyhow!("{} does not watch a group {missing}", options.sentinel));
+    let check = options.check;
+    match report(options).await {
+        Err(error) if check => {
+            Output::new().line(format_args!("UNKNOWN: {error:#}"))?;
+            Ok(ExitCode::from(verdict::UNKNOWN))
+        }
+        result => result,
     }
-    fetch::add_true_lag(&mut report).await;
+}
+
+async fn report(options: Options) -> anyhow::Result<ExitCode> {
+    let place = options.unix_socket.map_or(options.sentinel, Place::Unix);
+    let target = Target::new(place, options.login, RIGHTS)?;
+    let mut report = match fetch::fetch(&target, &options.group).await {
+        Ok(report) => report,
+        Err(error) => return Err(anyhow!(target.explain(&error).await)),
+    };
+    if let Some(missing) = options.group.iter().find(|name| !report.has(name)) {
+        return Err(anyhow!("{target} does not watch a group {missing}"));
+    }
+    let verdict = Verdict::of(&report);
     let out = Output::new();
+    if options.json || !options.check {
+        fetch::add_true_lag(&mut report, target.tls()).await;
+    }
     if options.json {
         out.line(serde_json::to_string_pretty(&report)?)?;
+    } else if options.check {
+        out.line(&verdict)?;
     } else {
         for line in table::lines(&report, out) {
             out.line(line)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(match options.check {
+        true => ExitCode::from(verdict.status()),
+        false => ExitCode::SUCCESS,
+    })
 }

@@ -83,6 +83,53 @@ fn a_redis_sentinel_is_shown_with_its_group() {
     assert!(text.starts_with("cache  up, quorum 1 of 1 sentinels"), "{text}");
     assert!(text.contains(&format!("127.0.0.1:{replica}")), "{text}");
 
+    // The user may ask for groups and nothing more: the words of the server, and what is missing.
+    let acl = "user poor on >poor +sentinel|masters\n";
+    let [at_acl] = ports();
+    let config =
+        format!("port {at_acl}\nbind 127.0.0.1\n{acl}sentinel monitor cache 127.0.0.1 {primary} 1\n");
+    let config = write(dir, "acl.conf", &config);
+    let _restricted = Running::start(bellwether().arg(config));
+    let at_acl = format!("127.0.0.1:{at_acl}");
+    let poor = write(dir, "poor", "poor");
+    let words = until("the coordinator answers", || {
+        let output = run(&[
+            "status",
+            "--sentinel",
+            &at_acl,
+            "--user",
+            "poor",
+            "--password-file",
+            &poor,
+        ]);
+        let text = stderr(&output);
+        (!text.contains("nothing listens"))
+            .then_some(text.clone())
+            .ok_or(text)
+    });
+    assert!(
+        words.contains("let this user ask: User poor has no permissions to run the 'sentinel|replicas'"),
+        "{words}"
+    );
+    assert!(
+        words.contains("+sentinel|masters +sentinel|replicas +sentinel|sentinels"),
+        "{words}"
+    );
+
+    let check = |at: &str| run(&["status", "--check", "--sentinel", at]);
+    let well = check(&at_acl);
+    assert_eq!(
+        (stdout(&well).as_str(), well.status.code()),
+        ("OK: 1 group\n", Some(0))
+    );
+    let unknown = check("127.0.0.1:1");
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(
+        stdout(&unknown).starts_with("UNKNOWN: nothing listens"),
+        "{}",
+        stdout(&unknown)
+    );
+
     let unknown = bellwether()
         .args(args)
         .args(["--group", "other"])

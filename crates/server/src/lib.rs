@@ -46,4 +46,4 @@ pub use script::{PendingScript, Runner, ScriptSettings, ScriptState};
 pub use secrets::{SecretError, is_absent_credential, read_secret_file};
 pub use supervisor::{Supervisor, Systemd};
 pub use telemetry::{NoTelemetry, Telemetry};
-pub use tls::{Tls, TlsError};
+pub use tls::{Caller, CallerFiles, SecureStream, Tls, TlsError};

@@ -7,13 +7,20 @@ use bellwether_conf::quote;
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd};
 
 use super::Export;
-use crate::connect::{Credentials, HostPort, Limits, connect, explain};
+use crate::{
+    connect::Limits,
+    target::{Place, Target},
+};
 
 /// A person waits. Generous for 10,000 groups.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(3),
     answer: Duration::from_secs(10),
 };
+
+/// What a user of the sentinel must be allowed to do.
+pub(super) const RIGHTS: &str = "+sentinel|myid +sentinel|masters +sentinel|replicas +sentinel|sentinels \
+                                 +sentinel|is-master-down-by-addr";
 
 /// Options of a group that SENTINEL MASTER shows, under the names of their directives.
 const OPTIONS: [&str; 3] = ["down-after-milliseconds", "failover-timeout", "parallel-syncs"];
@@ -22,16 +29,20 @@ const SCRIPTS: [&str; 2] = ["notification-script", "client-reconfig-script"];
 
 type Fields = HashMap<String, String>;
 
-pub(super) async fn export(at: &HostPort, credentials: &Credentials) -> anyhow::Result<Export> {
-    let connection = connect(at, credentials, LIMITS)
-        .await
-        .map_err(|error| anyhow!(explain(at, &error)))?;
-    let mut sentinel = Asked { connection, at };
+pub(super) async fn export(target: &Target) -> anyhow::Result<Export> {
+    let connection = match target.connect(LIMITS).await {
+        Ok(connection) => connection,
+        Err(error) => return Err(anyhow!(target.explain(&error).await)),
+    };
+    let mut sentinel = Asked { connection, target };
     let my_id: String = sentinel.ask(&["MYID"]).await?;
-    let mut text = format!(
-        "# Exported by bellwether from the sentinel at {at}\nport {}\n",
-        at.port
-    );
+    let mut text = format!("# Exported by bellwether from the sentinel at {target}\n");
+    // Writing to a String cannot fail.
+    let _ = match target.place() {
+        Place::Tcp(at) if target.tls().is_some() => writeln!(text, "port 0\ntls-port {}", at.port),
+        Place::Tcp(at) => writeln!(text, "port {}", at.port),
+        Place::Unix(path) => writeln!(text, "unixsocket {}", quote(&path.to_string_lossy())),
+    };
     let mut current_epoch = 0;
     let mut groups: Vec<Fields> = sentinel.ask(&["MASTERS"]).await?;
     groups.sort_by(|a, b| a.get("name").cmp(&b.get("name")));
@@ -47,7 +58,7 @@ pub(super) async fn export(at: &HostPort, credentials: &Credentials) -> anyhow::
     text.push_str(&lines.text);
     let _ = writeln!(text, "sentinel current-epoch {current_epoch}");
     let notes = vec![
-        format!("{at} must be stopped before another sentinel starts with its id"),
+        format!("{target} must be stopped before another sentinel starts with its id"),
         "passwords, users, renamed commands and what concerns the process (bind, dir, TLS, announced addresses) \
          cannot be asked for: add them by hand"
             .to_owned(),
@@ -62,16 +73,16 @@ pub(super) async fn export(at: &HostPort, credentials: &Credentials) -> anyhow::
 /// A sentinel that answers questions.
 struct Asked<'a> {
     connection: MultiplexedConnection,
-    at: &'a HostPort,
+    target: &'a Target,
 }
 
 impl Asked<'_> {
     async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> anyhow::Result<T> {
-        cmd("SENTINEL")
-            .arg(words)
-            .query_async(&mut self.connection)
-            .await
-            .map_err(|error| anyhow!(explain(self.at, &error)))
+        let answer = cmd("SENTINEL").arg(words).query_async(&mut self.connection).await;
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(anyhow!(self.target.explain(&error).await)),
+        }
     }
 }
 

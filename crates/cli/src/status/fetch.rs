@@ -6,7 +6,12 @@ use futures_util::{StreamExt, stream};
 use redis::{RedisResult, aio::MultiplexedConnection, cmd, pipe};
 
 use super::report::{Fields, Group, Replication, Report, trouble};
-use crate::connect::{Credentials, HostPort, Limits, connect};
+use bellwether_server::Caller;
+
+use crate::{
+    connect::{Credentials, HostPort, Limits, connect},
+    target::{self, Target},
+};
 
 /// A person waits: a sentinel that needs longer is as good as hanging. Generous for 10,000 groups.
 const SENTINEL_LIMITS: Limits = Limits {
@@ -27,9 +32,9 @@ const GROUPS_PER_PIPELINE: usize = 100;
 /// Primaries asked at the same time.
 const PRIMARIES_AT_ONCE: usize = 32;
 
-/// Asks the sentinel at `at` for its groups, or for those named in `only` if any are.
-pub(super) async fn fetch(at: &HostPort, credentials: &Credentials, only: &[String]) -> RedisResult<Report> {
-    let mut connection = connect(at, credentials, SENTINEL_LIMITS).await?;
+/// Asks a sentinel for its groups, or for those named in `only` if any are.
+pub(super) async fn fetch(target: &Target, only: &[String]) -> RedisResult<Report> {
+    let mut connection = target.connect(SENTINEL_LIMITS).await?;
     let mut primaries: Vec<Fields> = cmd("SENTINEL")
         .arg("MASTERS")
         .query_async(&mut connection)
@@ -45,7 +50,7 @@ pub(super) async fn fetch(at: &HostPort, credentials: &Credentials, only: &[Stri
     // A user may be allowed to list groups and nothing more; then the table is all that there is.
     let info: RedisResult<String> = cmd("INFO").arg("sentinel").query_async(&mut connection).await;
     Ok(Report {
-        sentinel: at.to_string(),
+        sentinel: target.to_string(),
         trouble: info.map(|info| trouble(&info)).unwrap_or_default(),
         groups,
     })
@@ -69,8 +74,8 @@ async fn members(connection: &mut MultiplexedConnection, primaries: &[Fields]) -
 }
 
 /// Adds what the primaries say, where they can be asked without a password. That they cannot is normal, so
-/// failures leave the fields empty.
-pub(super) async fn add_true_lag(report: &mut Report) {
+/// failures leave the fields empty. With `tls` they are asked so first, as a fleet may encrypt all or a part.
+pub(super) async fn add_true_lag(report: &mut Report, tls: Option<&Caller>) {
     stream::iter(&mut report.groups)
         .for_each_concurrent(PRIMARIES_AT_ONCE, async |group| {
             let Some(at) = group
@@ -80,7 +85,7 @@ pub(super) async fn add_true_lag(report: &mut Report) {
             else {
                 return;
             };
-            if let Ok(info) = replication(&at).await
+            if let Ok(info) = replication(&at, tls).await
                 && let Some(replication) = Replication::parse(&info)
             {
                 replication.apply(group);
@@ -89,7 +94,17 @@ pub(super) async fn add_true_lag(report: &mut Report) {
         .await;
 }
 
-async fn replication(at: &HostPort) -> RedisResult<String> {
-    let mut connection = connect(at, &Credentials::default(), PRIMARY_LIMITS).await?;
+async fn replication(at: &HostPort, tls: Option<&Caller>) -> RedisResult<String> {
+    let credentials = Credentials::default();
+    let secure = match tls {
+        Some(tls) => target::connect_secure(at, &credentials, tls, PRIMARY_LIMITS)
+            .await
+            .ok(),
+        None => None,
+    };
+    let mut connection = match secure {
+        Some(connection) => connection,
+        None => connect(at, &credentials, PRIMARY_LIMITS).await?,
+    };
     cmd("INFO").arg("replication").query_async(&mut connection).await
 }

@@ -7,6 +7,7 @@ use bellwether_conf::{AuthClients, KeyFiles, TlsOptions, TlsProtocols};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
@@ -28,16 +29,27 @@ pub(super) struct Material {
 struct Names {
     cert: &'static str,
     key: &'static str,
+    /// When the certificate is needed.
+    why: &'static str,
 }
 
 const SERVER: Names = Names {
     cert: "tls-cert-file",
     key: "tls-key-file",
+    why: "where tls-port or tls-replication is in use",
 };
 const CLIENT: Names = Names {
     cert: "tls-client-cert-file",
     key: "tls-client-key-file",
+    why: "beside the key",
 };
+
+/// The options of a command that calls.
+pub(super) struct CallerNames {
+    pub(super) ca: &'static str,
+    pub(super) cert: &'static str,
+    pub(super) key: &'static str,
+}
 
 impl Material {
     /// Reads and checks everything.
@@ -89,11 +101,7 @@ fn identity(
     let given = |path: &'_ Option<std::path::PathBuf>, directive, reason| {
         path.clone().ok_or(TlsError::Missing { directive, reason })
     };
-    let cert = given(
-        &files.cert,
-        names.cert,
-        "where tls-port or tls-replication is in use",
-    )?;
+    let cert = given(&files.cert, names.cert, names.why)?;
     let key = given(&files.key, names.key, "beside the certificate")?;
     let chain = files::certificates(names.cert, &cert)?;
     let private = files::private_key(names.key, &key, files.key_pass.as_ref())?;
@@ -228,6 +236,42 @@ fn client(
     // A link lives for days, so nothing is gained; and each new one should judge the certificate anew.
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// How a command speaks to those whose certificates `roots` signed; `None` means to anybody.
+pub(super) fn caller(
+    roots: Option<Vec<CertificateDer<'static>>>,
+    own: &KeyFiles,
+    names: &CallerNames,
+) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = match roots {
+        None => AnyName::unchecked(algorithms),
+        Some(certificates) => {
+            let mut store = RootCertStore::empty();
+            // A bundle may hold some that nobody can read any more.
+            if store.add_parsable_certificates(certificates).0 == 0 {
+                let (directive, reason) = (names.ca, "with a certificate that can be used");
+                return Err(TlsError::Missing { directive, reason });
+            }
+            AnyName::new(Arc::new(store), algorithms)
+        }
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(rules)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    if own.cert.is_none() && own.key.is_none() {
+        return Ok(builder.with_no_client_auth());
+    }
+    let names = Names {
+        cert: names.cert,
+        key: names.key,
+        why: "beside the key",
+    };
+    Ok(builder.with_client_cert_resolver(identity(own, &names, &provider)?))
 }
 
 fn versions(protocols: TlsProtocols) -> Vec<&'static SupportedProtocolVersion> {

@@ -4,6 +4,7 @@
 //! takes up changed files while the daemon runs. What cannot be used never takes the place of what was good.
 //! [`Stream`] is a connection with or without TLS; nothing outside this module knows the difference.
 
+mod caller;
 mod files;
 mod material;
 mod socket;
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+pub use self::caller::{Caller, CallerFiles, SecureStream};
 use self::files::Stamp;
 use self::material::Material;
 pub(crate) use self::socket::Socket;

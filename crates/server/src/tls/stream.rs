@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bellwether_core::Host;
 use bytes::BytesMut;
@@ -122,6 +123,16 @@ impl Stream {
     /// Waits until more may be written.
     pub(crate) async fn writable(&self) -> io::Result<()> {
         self.socket.writable().await
+    }
+
+    /// Ready if the socket may have something to read; what was decrypted before is not asked about.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_readable(cx)
+    }
+
+    /// Ready if more may be written.
+    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_writable(cx)
     }
 
     /// Waits until there may be something to read, or, if `to_write`, until more may be written.

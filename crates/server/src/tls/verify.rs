@@ -1,4 +1,5 @@
-//! The check of a server's certificate: who signed it and whether it is valid now, not whose name it bears.
+//! The check of a server's certificate: who signed it and whether it is valid now, not whose name it bears. For a
+//! person who asks for it, none at all.
 //!
 //! As Sentinel, unless `bellwether tls-verify-hostname` asks for more; then the TLS library's own check is in use. Links go to addresses that other servers and sentinels tell, mostly numbers, which certificates
 //! rarely name; a check of names would cut off fleets that work. So an authority that signs for others than the
@@ -15,13 +16,25 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 #[derive(Debug)]
 pub(super) struct AnyName {
-    roots: Arc<RootCertStore>,
+    /// Who may sign; `None` means anybody, the server itself included.
+    roots: Option<Arc<RootCertStore>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl AnyName {
     pub(super) const fn new(roots: Arc<RootCertStore>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { roots, algorithms }
+        Self {
+            roots: Some(roots),
+            algorithms,
+        }
+    }
+
+    /// Accepts any certificate. Whoever shows it must still have its key, which proves nothing to anybody.
+    pub(super) const fn unchecked(algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self {
+            roots: None,
+            algorithms,
+        }
     }
 }
 
@@ -34,9 +47,11 @@ impl ServerCertVerifier for AnyName {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        if let Some(roots) = &self.roots {
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            let algorithms = self.algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
