@@ -8,7 +8,10 @@ use std::{
 };
 
 use bellwether_conf::{Config, Problem, STATE_FILE, Severity, TlsOptions, apply_state};
-use bellwether_server::{Access, AccessError, SecretError, Tls, is_absent_credential, read_secret_file};
+use bellwether_server::{
+    Access, AccessError, MAX_STATE_BYTES, SecretError, Tls, is_absent_credential, read_secret_file,
+    read_small_text,
+};
 use rustix::fs::{Access as Mode, access};
 
 /// All that is wrong with users, files and directories.
@@ -122,7 +125,7 @@ fn state_dir(config: &Config) -> Option<Problem> {
         return Some(directory(DIRECTIVE, message, &error));
     }
     let path = dir.join(STATE_FILE);
-    match std::fs::read_to_string(&path) {
+    match read_small_text(&path, MAX_STATE_BYTES) {
         Ok(text) => {
             let error = apply_state(&mut config.clone(), &text).err()?;
             let message = format!("the state file {} cannot be used: {error}", path.display());

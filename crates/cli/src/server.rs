@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow, bail};
@@ -26,6 +27,10 @@ use crate::{
     output::{Output, complain},
     texts,
 };
+
+/// How long the end of the process waits for work that blocks: long enough for a disk that is slow, and well below
+/// what supervisors grant before they kill.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
     let Some(file) = &args.file else {
@@ -68,6 +73,8 @@ pub(crate) fn run(args: ServerArgs) -> anyhow::Result<ExitCode> {
     let has_logfile = config.daemon.logfile.is_some();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let result = runtime.block_on(serve(config, file, lock, log, readiness));
+    // Dropping it would wait for a file or a name that may never come, on a network file system that hangs for instance.
+    runtime.shutdown_timeout(LAST_WORK);
     if let Err(error) = &result
         && has_logfile
     {

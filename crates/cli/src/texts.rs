@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use bellwether_conf::{Config, Diagnostic, Problem, Severity, Source};
+use bellwether_server::read_small_text;
 use rustix::fs::{Access, access};
 
 use crate::{
@@ -74,6 +75,13 @@ fn read_file(path: &Path) -> anyhow::Result<Source> {
     Ok(Source::new(path.to_string_lossy(), text(File::open(path)?)?))
 }
 
+/// Unlike the file that the configuration begins in, which may well be `/dev/stdin`, an included one must be a regular file:
+/// a pattern can hit a named pipe, and nobody may ever write into that.
+fn included(path: &Path) -> anyhow::Result<Source> {
+    let text = read_small_text(path, MAX_TEXT_BYTES)?;
+    Ok(Source::new(path.to_string_lossy(), text))
+}
+
 fn text(from: impl Read) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     from.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes)?;
@@ -90,7 +98,7 @@ fn text(from: impl Read) -> anyhow::Result<String> {
 /// As Sentinel: with `* ? [` in it, the path is a pattern, and no match is no error.
 fn find(pattern: &str) -> anyhow::Result<Vec<Source>> {
     if !pattern.contains(['*', '?', '[']) {
-        return Ok(vec![read_file(Path::new(pattern))?]);
+        return Ok(vec![included(Path::new(pattern))?]);
     }
     let options = glob::MatchOptions {
         require_literal_leading_dot: true,
@@ -102,7 +110,7 @@ fn find(pattern: &str) -> anyhow::Result<Vec<Source>> {
         if found.len() == MAX_MATCHES {
             return Err(anyhow!("it names more than {MAX_MATCHES} files"));
         }
-        found.push(read_file(&path).with_context(|| path.display().to_string())?);
+        found.push(included(&path).with_context(|| path.display().to_string())?);
     }
     Ok(found)
 }

@@ -91,6 +91,40 @@ fn systemd_is_told_of_the_start_of_reading_anew_and_of_the_end() {
     assert!(told().starts_with("STOPPING=1"));
 }
 
+/// Nobody writes into these pipes: whoever opens one to read waits for ever, and so did the end of the process.
+#[test]
+fn a_named_pipe_in_the_place_of_a_file_holds_up_nothing() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let [port] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let [users, pass] = ["users", "pass"].map(|name| dir.path().join(name));
+    fs::write(&users, "").unwrap();
+    fs::write(&pass, "secret\n").unwrap();
+    let text = format!(
+        "port {port}\naclfile {}\nbellwether sentinel-pass-file {}\n{MONITOR}",
+        users.display(),
+        pass.display()
+    );
+    let file = write(dir.path(), "s.conf", &text);
+    let daemon = bellwether().arg(&file).stdout(Stdio::null()).spawn().unwrap();
+    until("the daemon answers", || pong(port));
+    for path in [&users, &pass] {
+        fs::remove_file(path).unwrap();
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    }
+    kill_process(Pid::from_child(&daemon), Signal::HUP).unwrap();
+    // As Sentinel, the reason why nothing was saved is in the log.
+    for (command, reason) in [
+        ("LOAD", "it is a named pipe and no regular file"),
+        ("SAVE", "error trying to save the ACLs"),
+    ] {
+        let error = ask::<String>(port, &["ACL", command]).unwrap_err();
+        assert!(error.contains(reason), "{error}");
+    }
+    ask::<String>(port, &["ACL", "SETUSER", "a", "on"]).unwrap();
+    assert_eq!(terminate(daemon), Some(0));
+}
+
 #[test]
 fn directives_come_from_arguments_and_standard_input() {
     let [unused, port] = ports();

@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 use crate::access::{Access, AccessError};
 use crate::announce::Announcer;
 use crate::clock::Clock;
-use crate::disk::{Disk, StateLock, Store};
+use crate::disk::{Disk, MAX_STATE_BYTES, StateLock, Store, replace};
 use crate::driver::{Driver, DriverError, MAX_WAITING_REPORTS, SaveFailure};
 use crate::handle::Handle;
 use crate::hub::Hub;
@@ -37,6 +37,7 @@ use crate::resolver::Resolver;
 use crate::script::{Runner, ScriptSettings};
 use crate::secrets::{self, Renewal, SecretError};
 use crate::signal::Signals;
+use crate::small_file;
 use crate::supervisor::Supervisor;
 use crate::telemetry::Telemetry;
 use crate::tls::{Tls, TlsError};
@@ -223,6 +224,10 @@ impl Daemon {
             warn!("the file system of the state has no locks: nothing would stop a second coordinator on it");
         }
         let store = open_store(&config, config_file.clone(), &access, lock)?;
+        store.sweep();
+        if let Some(users) = &config.daemon.aclfile {
+            replace::sweep(users);
+        }
         secrets::read_groups(&mut config)?;
         let renewal = Renewal::new(&config);
         let tls = Tls::load(&config.daemon.tls)?;
@@ -430,7 +435,7 @@ fn read_state(config: &mut Config) -> Result<(), DaemonError> {
         return Ok(());
     };
     let path = directory.join(STATE_FILE);
-    match std::fs::read_to_string(&path) {
+    match small_file::read_small_text(&path, MAX_STATE_BYTES) {
         Ok(text) => apply_state(config, &text).map_err(|source| DaemonError::State { path, source }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(DaemonError::ReadState { path, source }),

@@ -6,8 +6,7 @@
 mod renew;
 
 use std::env;
-use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,8 @@ use bellwether_core::Secret;
 use tracing::warn;
 
 pub(crate) use renew::Renewal;
+
+use crate::small_file::{self, SmallFile};
 
 /// Where systemd puts the credentials of a service.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
@@ -122,14 +123,14 @@ fn from_file(directive: &'static str, path: &Path) -> Result<Secret, SecretError
         path: path.clone(),
         reason,
     };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(&path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(refuse("is too long for a password"));
-    }
-    if mode & 0o007 != 0 {
+    let SmallFile { bytes, metadata } = match small_file::read(&path, MAX_BYTES) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(refuse("is too long for a password"));
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if metadata.mode() & 0o007 != 0 {
         warn!(
             "bellwether {directive}: {} is open to every user of this machine",
             path.display()
@@ -162,6 +163,8 @@ fn is_bare(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -200,6 +203,10 @@ mod tests {
                 "{error}"
             );
         }
+        let pipe = small_file::tests::pipe(dir.path());
+        let error = from_file("requirepass-file", &pipe).expect_err("a pipe");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert_eq!(cause, "it is a named pipe and no regular file");
         let missing = from_file("requirepass-file", Path::new("/nowhere/pass")).expect_err("missing");
         assert_eq!(
             missing.to_string(),

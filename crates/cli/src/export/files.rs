@@ -167,7 +167,7 @@ fn is_of_valkey(line: &str) -> bool {
 /// Puts the state of `dir` into the configuration. That there is none is only right where nobody insists on it.
 fn take_state(config: &mut Config, dir: &Path, insist: bool, notes: &mut Vec<String>) -> anyhow::Result<()> {
     let path = dir.join(STATE_FILE);
-    match std::fs::read_to_string(&path) {
+    match bellwether_server::read_small_text(&path, bellwether_server::MAX_STATE_BYTES) {
         Ok(text) => {
             apply_state(config, &text).with_context(|| format!("the state in {}", path.display()))?;
             notes.push(format!("the state is that of {}", path.display()));

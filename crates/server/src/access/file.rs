@@ -12,6 +12,7 @@ use super::rules::{self, MAX_USER_BYTES, RulesError};
 use super::user::User;
 use super::{DEFAULT_USER, MAX_USERS};
 use crate::disk::{SaveError, replace};
+use crate::small_file;
 
 /// Longest file that is read: more than all users with all their rules. Passwords in the clear and remarks are
 /// shorter than that.
@@ -38,7 +39,7 @@ pub enum FileError {
 
 /// Reads all users of a file.
 pub(super) fn load(path: &Path, all_channels: bool) -> Result<BTreeMap<Arc<str>, Arc<User>>, FileError> {
-    let text = read(path).map_err(|source| FileError::Read {
+    let text = small_file::read_small_text(path, MAX_FILE_BYTES).map_err(|source| FileError::Read {
         path: path.to_owned(),
         source,
     })?;
@@ -51,21 +52,6 @@ pub(super) fn save<'a>(path: &Path, users: impl Iterator<Item = &'a User>) -> Re
     // The file behind a symbolic link is replaced, not the link.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     replace::replace(&path, text.as_bytes(), None)
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    use io::Read as _;
-    let mut text = String::new();
-    let len = std::fs::File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)?;
-    match len as u64 {
-        ..=MAX_FILE_BYTES => Ok(text),
-        _ => Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it is longer than {MAX_FILE_BYTES} bytes"),
-        )),
-    }
 }
 
 fn parse(text: &str, name: &str, all_channels: bool) -> Result<BTreeMap<Arc<str>, Arc<User>>, FileError> {
@@ -155,6 +141,23 @@ mod tests {
     fn a_file_without_the_default_user_leaves_it_open() {
         let users = parse("", "f", false).expect("nothing is wrong");
         assert!(users[DEFAULT_USER].admits_all());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_neither_loaded_nor_replaced() {
+        let place = tempfile::tempdir().expect("a directory");
+        let pipe = small_file::tests::pipe(place.path());
+        let error = load(&pipe, true).expect_err("a pipe").to_string();
+        let name = pipe.display();
+        assert_eq!(
+            error,
+            format!("Error loading ACLs, opening file '{name}': it is a named pipe and no regular file")
+        );
+        let error = save(&pipe, std::iter::empty()).expect_err("a pipe").to_string();
+        assert_eq!(
+            error,
+            format!("cannot replace {name}: it is a named pipe and no regular file")
+        );
     }
 
     #[test]

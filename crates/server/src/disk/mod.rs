@@ -17,6 +17,10 @@ use bellwether_core::{PersistSeq, Registry};
 use tokio::task::JoinHandle;
 
 pub use self::lock::{LockError, StateLock};
+use crate::small_file;
+
+/// Longest file of state that is read, in bytes: as much as a configuration may have, which is enough for 60,000 groups.
+pub const MAX_STATE_BYTES: u64 = 64 << 20;
 
 /// Turns durable state into the text of a file, given the text that is there now.
 pub(crate) type Render = Box<dyn Fn(&str, &Registry) -> Result<String, String> + Send + Sync>;
@@ -48,6 +52,12 @@ impl Store {
         Self { path, render, lock }
     }
 
+    /// Removes what earlier processes have left beside the file when they were killed. The lock says that none of them
+    /// lives.
+    pub(crate) fn sweep(&self) {
+        replace::sweep(&self.path);
+    }
+
     /// Writes `registry` and comes back when it is durable. Blocks.
     pub(crate) fn save(&self, registry: &Registry) -> Result<(), SaveError> {
         let refused = |what: &str, error: &dyn std::fmt::Display| {
@@ -57,8 +67,8 @@ impl Store {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.keep_lock(&mut lock)
             .map_err(|error| SaveError::Refused(error.to_string()))?;
-        let current = match std::fs::read(&self.path) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|error| refused("rewrite", &error))?,
+        let current = match small_file::read_small_text(&self.path, MAX_STATE_BYTES) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(refused("read", &error)),
         };

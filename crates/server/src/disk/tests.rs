@@ -203,3 +203,75 @@ fn a_full_disk_leaves_the_old_file() {
     store(&path).save(&registry(3)).expect("room");
     assert_eq!(fs::read_to_string(&path).expect("the file"), "0\n3\n");
 }
+
+/// Under root a rename would put a file in the place of a device. The devices here are of our own making.
+#[test]
+fn what_is_no_regular_file_is_neither_read_nor_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = small_file::tests::pipe(directory.path());
+    for path in small_file::tests::zeros(directory.path())
+        .into_iter()
+        .chain([pipe])
+    {
+        let before = fs::metadata(&path).expect("it is there").file_type();
+        for error in [
+            store(&path).save(&registry(1)).expect_err("not read"),
+            replace::replace(&path, b"", None).expect_err("not replaced"),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+            assert!(error.ends_with("and no regular file"), "{error}");
+        }
+        let after = fs::metadata(&path).expect("it is there").file_type();
+        assert_eq!(before, after);
+        assert!(after.is_char_device() || after.is_fifo());
+    }
+}
+
+#[test]
+fn what_a_killed_process_has_left_is_removed_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    let kept = [
+        "sentinel.conf",
+        "sentinel.conf.backup",
+        "sentinel.conf.bellwether-aB3.tmp",
+        "sentinel.conf.bellwether-aB3-x9.tmp",
+        "sentinel.conf.bellwether-aB3dx9.tmp.old",
+        "sentinel.conf2.bellwether-aB3dx9.tmp",
+        "other.conf.bellwether-aB3dx9.tmp",
+        "sentinel.conf.bellwether-atWork.tmp",
+    ];
+    for name in kept.into_iter().chain([
+        "sentinel.conf.bellwether-aB3dx9.tmp",
+        "sentinel.conf.bellwether-000000.tmp",
+    ]) {
+        fs::write(directory.path().join(name), "").expect("a file");
+    }
+    fs::create_dir(directory.path().join("sentinel.conf.bellwether-folder.tmp")).expect("a directory");
+    let at_work = fs::File::open(directory.path().join(kept[7])).expect("the file");
+    rustix::fs::flock(&at_work, rustix::fs::FlockOperation::LockExclusive).expect("a lock");
+    let link = directory.path().join("link.conf");
+    symlink(&path, &link).expect("a link");
+    store(&link).sweep();
+    let mut left = names(directory.path());
+    left.sort();
+    let mut expected: Vec<&str> = kept.to_vec();
+    expected.extend(["link.conf", "sentinel.conf.bellwether-folder.tmp"]);
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+}
+
+/// What is written is named so that it would be swept.
+#[test]
+fn a_new_file_is_known_as_such_while_it_is_written() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("sentinel.conf");
+    let prefix = replace::temporary_prefix(&path);
+    let name = replace::builder(&prefix)
+        .tempfile_in(directory.path())
+        .expect("a file");
+    let name = name.path().file_name().expect("a name").to_owned();
+    assert!(replace::is_temporary(&name, &prefix), "{}", name.display());
+}

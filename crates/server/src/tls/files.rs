@@ -1,7 +1,6 @@
 //! Certificates, keys and authorities as they lie on disk. Knows PEM; judges no certificate.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tracing::warn;
 
 use super::TlsError;
+use crate::small_file;
 
 /// Longest file. All authorities of the public web together take a quarter of this.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -147,19 +147,8 @@ fn read(directive: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
         path: path.to_owned(),
         source,
     };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(content(
-            directive,
-            path,
-            format!("is longer than {MAX_FILE_BYTES} bytes"),
-        ));
-    }
-    Ok(bytes)
+    let file = small_file::read(path, MAX_FILE_BYTES).map_err(failed)?;
+    Ok(file.bytes)
 }
 
 pub(super) fn content(directive: &'static str, path: &Path, reason: impl Into<String>) -> TlsError {
@@ -172,7 +161,21 @@ pub(super) fn content(directive: &'static str, path: &Path, reason: impl Into<St
 
 #[cfg(test)]
 mod tests {
-    use super::is_hashed;
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pipe = small_file::tests::pipe(directory.path());
+        for error in [
+            certificates("tls-cert-file", &pipe).expect_err("a pipe"),
+            private_key("tls-key-file", &pipe, None).expect_err("a pipe"),
+        ] {
+            assert!(error.to_string().contains("/pipe"), "{error}");
+            let cause = std::error::Error::source(&error).expect("a cause").to_string();
+            assert_eq!(cause, "it is a named pipe and no regular file");
+        }
+    }
 
     #[test]
     fn hashed_names_are_told_from_others() {
