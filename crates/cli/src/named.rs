@@ -1,5 +1,7 @@
 //! What a configuration names and does not hold: users' rules, certificates, password files, the ACL file, the state
-//! directory. Looks at all of it as the daemon would, and changes nothing.
+//! directory, the files that the daemon writes. Looks at all of it as the daemon would, and changes nothing.
+
+mod written;
 
 use std::{
     error::Error,
@@ -9,13 +11,14 @@ use std::{
 
 use bellwether_conf::{Config, Problem, STATE_FILE, Severity, TlsOptions, apply_state};
 use bellwether_server::{
-    Access, AccessError, MAX_STATE_BYTES, SecretError, Tls, is_absent_credential, read_secret_file,
-    read_small_text,
+    Access, AccessError, MAX_STATE_BYTES, MAX_SUBSCRIBER_BYTES, SecretError, Tls, is_absent_credential,
+    read_secret_file, read_small_text,
 };
 use rustix::fs::{Access as Mode, access};
 
-/// All that is wrong with users, files and directories.
-pub(crate) fn problems(config: &Config) -> Vec<Problem> {
+/// All that is wrong with users, files and directories, of the configuration in `file`, and what the daemon would warn
+/// of at its start.
+pub(crate) fn problems(config: &Config, file: &Path) -> Vec<Problem> {
     if let Some(dir) = &config.daemon.dir
         && let Err(error) = enterable(dir)
     {
@@ -27,6 +30,9 @@ pub(crate) fn problems(config: &Config) -> Vec<Problem> {
     problems.extend(tls(config));
     problems.extend(secret_files(config));
     problems.extend(state_dir(config));
+    problems.extend(written::problems(config, file));
+    problems.extend(hidden_commands(config));
+    problems.extend(output_limit(config));
     problems
 }
 
@@ -97,10 +103,7 @@ fn secret_file(config: &Config, name: &'static str, directive: &str, path: &Path
         );
         let hint =
             "set CREDENTIALS_DIRECTORY as the service manager does, or write ./ in front if a file is meant";
-        return Some(Problem {
-            severity: Severity::Warning,
-            ..found(directive, message, Some(hint))
-        });
+        return Some(warning(directive, message, Some(hint)));
     }
     Some(found(directive, chain(&error), kind.and_then(hint)))
 }
@@ -139,6 +142,32 @@ fn state_dir(config: &Config) -> Option<Problem> {
     }
 }
 
+fn hidden_commands(config: &Config) -> Vec<Problem> {
+    let hidden = config.daemon.command_names.hidden_from_peers();
+    let problem = |command: &'static str| {
+        let message = format!(
+            "other sentinels cannot call {} by another name: they will see this one as down",
+            command.to_ascii_uppercase()
+        );
+        warning(&format!("rename-command {command}"), message, None)
+    };
+    hidden.map(problem).collect()
+}
+
+fn output_limit(config: &Config) -> Option<Problem> {
+    const DIRECTIVE: &str = "client-output-buffer-limit";
+    let limit = config.daemon.output_limits.pubsub;
+    let is_over = limit.hard_bytes == 0 || limit.hard_bytes.max(limit.soft_bytes) > MAX_SUBSCRIBER_BYTES;
+    is_over.then(|| {
+        let most = MAX_SUBSCRIBER_BYTES >> 20;
+        warning(
+            DIRECTIVE,
+            format!("{most}mb is the most that may wait for a subscriber"),
+            None,
+        )
+    })
+}
+
 /// Whether it is a directory that this process may enter.
 fn enterable(dir: &Path) -> io::Result<()> {
     if !dir.metadata()?.is_dir() {
@@ -153,10 +182,15 @@ fn directory(directive: &str, message: String, error: &io::Error) -> Problem {
     if error.kind() != io::ErrorKind::NotFound {
         return found(directive, message, hint(error.kind()));
     }
-    let hint = "make it, unless the service manager does so before the start: the daemon does not";
+    warning(directive, message, Some(MAKE_IT))
+}
+
+const MAKE_IT: &str = "make it, unless the service manager does so before the start: the daemon does not";
+
+fn warning(directive: &str, message: String, hint: Option<&str>) -> Problem {
     Problem {
         severity: Severity::Warning,
-        ..found(directive, message, Some(hint))
+        ..found(directive, message, hint)
     }
 }
 

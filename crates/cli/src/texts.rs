@@ -118,20 +118,20 @@ fn find(pattern: &str) -> anyhow::Result<Vec<Source>> {
 impl Parsed {
     /// The same, refused if a script that it names cannot be run here, or a user's rules make no sense.
     pub(crate) fn with_scripts_judged(self) -> Self {
-        self.judged(named::users)
+        self.judged(|config, _| named::users(config))
     }
 
     /// The same, refused if anything that it names cannot be used here.
     pub(crate) fn with_all_judged(self) -> Self {
-        self.judged(named::problems)
+        self.judged(|config, main| named::problems(config, Path::new(&main.name)))
     }
 
-    fn judged(mut self, look: fn(&Config) -> Vec<Problem>) -> Self {
+    fn judged(mut self, look: fn(&Config, &Source) -> Vec<Problem>) -> Self {
         let (Ok(config), Some(main)) = (&mut self.result, self.texts.first()) else {
             return self;
         };
         let mut found = bellwether_conf::judge_scripts(config, main, &mut is_executable);
-        found.extend(config.place(main, look(config)));
+        found.extend(config.place(main, look(config, main)));
         found.append(&mut config.warnings);
         let rank = |file: &str| self.texts.iter().position(|text| text.name == file);
         found.sort_by_cached_key(|d| (rank(&d.file), d.line, d.column));

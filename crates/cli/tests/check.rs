@@ -345,3 +345,83 @@ fn a_credential_that_only_the_service_has_is_a_warning() {
         .unwrap();
     assert!(output.status.success(), "{}", stdout(&output));
 }
+
+#[test]
+fn the_files_that_the_daemon_writes_are_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = dir.path().display();
+    let plain = write(dir.path(), "plain", "");
+    let check = |text: &str| {
+        let output = run(&["check", &write(dir.path(), "s.conf", text)]);
+        (output.status.success(), stdout(&output))
+    };
+    let good = format!(
+        "dir {here}\nlogfile s.log\nunixsocket s.sock\npidfile {here}/s.pid\nlogfile \"\"\nlogfile {plain}\n"
+    );
+    let (is_good, text) = check(&good);
+    assert!(is_good && text.ends_with("good, 0 groups\n"), "{text}");
+    assert!(!dir.path().join("s.log").exists() && !dir.path().join("s.sock").exists());
+
+    for (line, message) in [
+        (format!("logfile {here}/no/s.log"), "cannot log to"),
+        (format!("logfile {here}"), "is a directory"),
+        (format!("unixsocket {here}/no/s.sock"), "cannot listen on"),
+        (format!("unixsocket {plain}"), "is no socket"),
+    ] {
+        let (is_good, text) = check(&format!("port 26379\n{line}\n"));
+        assert!(!is_good && text.contains(message), "{line}: {text}");
+        assert!(text.contains("s.conf:2:"), "{line}: {text}");
+        // The daemon says no as well.
+        let start = run(&[dir.path().join("s.conf").to_str().unwrap(), "--port", "0"]);
+        assert_eq!(start.status.code(), Some(1), "{line}: {}", stderr(&start));
+    }
+    for line in [
+        format!("pidfile {here}/no/s.pid"),
+        "logfile /var/log/no-such-service/s.log".to_owned(),
+        "rename-command PING pong".to_owned(),
+        "rename-command publish \"\"".to_owned(),
+        "client-output-buffer-limit pubsub 65mb 0 0".to_owned(),
+        "client-output-buffer-limit pubsub 0 0 0".to_owned(),
+    ] {
+        let (is_good, text) = check(&format!("port 26379\n{line}\n"));
+        assert!(is_good && text.ends_with("1 warning\n"), "{line}: {text}");
+        assert!(text.contains("s.conf:2:"), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_file_that_holds_the_state_must_be_writable() {
+    let user_rights_count = !rustix::process::geteuid().is_root();
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "s.conf", "sentinel monitor m 127.0.0.1 1 1\n");
+    let mode = |path: &Path, mode| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // The superuser may write whatever the permissions are; another one has to look.
+    let check = || {
+        let mut command = support::bellwether();
+        if !user_rights_count {
+            use std::os::unix::process::CommandExt as _;
+            command.uid(65_534).gid(65_534);
+        }
+        command.args(["check", &file]).output().unwrap()
+    };
+    mode(dir.path(), 0o555);
+    mode(Path::new(&file), 0o444);
+    let output = check();
+    let text = stdout(&output);
+    assert!(
+        !output.status.success() && text.contains("which cannot be written"),
+        "{text}"
+    );
+    mode(Path::new(&file), 0o666);
+    let output = check();
+    let text = stdout(&output);
+    assert!(
+        !output.status.success() && text.contains("which cannot be replaced"),
+        "{text}"
+    );
+    mode(dir.path(), 0o777);
+    assert!(check().status.success());
+}

@@ -8,14 +8,19 @@ use crate::options::Config;
 use crate::source::{Source, Statement};
 use crate::yaml;
 
-/// The directives, each with the word that a problem is about. Those that name a group or a user have one place for each.
+/// The directives, each with the word that a problem is about. Those that name a group, a user
+/// or a command have one place for each.
 const NOTED: &[(&str, usize)] = &[
     ("aclfile", 1),
     ("bellwether auth-pass-file", 3),
     ("bellwether requirepass-file", 2),
     ("bellwether sentinel-pass-file", 2),
     ("bellwether state-dir", 2),
+    ("client-output-buffer-limit", 1),
     ("dir", 1),
+    ("logfile", 1),
+    ("pidfile", 1),
+    ("rename-command", 1),
     ("tls-ca-cert-dir", 1),
     ("tls-ca-cert-file", 1),
     ("tls-cert-file", 1),
@@ -24,6 +29,7 @@ const NOTED: &[(&str, usize)] = &[
     ("tls-key-file", 1),
     ("tls-port", 1),
     ("tls-replication", 1),
+    ("unixsocket", 1),
     ("user", 1),
 ];
 
@@ -41,9 +47,11 @@ impl Places {
         let Some((_, index)) = NOTED.iter().find(|(noted, _)| *noted == name) else {
             return;
         };
-        if ["user", "bellwether auth-pass-file"].contains(&name.as_str()) {
-            let member = if name == "user" { 1 } else { 2 };
-            name = format!("{name} {}", statement.text(member));
+        match name.as_str() {
+            "user" => name = format!("{name} {}", statement.text(1)),
+            "bellwether auth-pass-file" => name = format!("{name} {}", statement.text(2)),
+            "rename-command" => name = format!("{name} {}", statement.text(1).to_ascii_lowercase()),
+            _ => {}
         }
         let place = Problems::diagnostic(Severity::Error, statement, Fault::new(*index, ""));
         self.0.insert(name, place);
@@ -52,7 +60,7 @@ impl Places {
 
 impl Config {
     /// Puts problems at their places. Each has the directive that it is about, such as `tls-key-file`, `bellwether
-    /// auth-pass-file <group>` or `user <name>`; one that the configuration does not name is at its beginning.
+    /// auth-pass-file <group>`, `user <name>` or `rename-command <command>`; one that the configuration does not name is at its beginning.
     /// `main` is the text that the configuration was read from.
     #[must_use]
     pub fn place(&self, main: &Source, problems: Vec<Problem>) -> Vec<Diagnostic> {

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 /// Most bytes that may wait for one subscriber, whatever the configuration says: what all connections together may
 /// buffer is a few times this.
-const MAX_WAITING_BYTES: u64 = 64 * 1024 * 1024;
+pub const MAX_SUBSCRIBER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What a short message counts as where the number of those that wait is bounded, so that the queue itself stays small
 /// beside what it holds.
@@ -397,8 +397,8 @@ impl Default for Limit {
 impl Limit {
     fn new(limit: OutputLimit) -> Self {
         let or_most = |bytes: u64| match bytes {
-            0 => MAX_WAITING_BYTES,
-            bytes => bytes.min(MAX_WAITING_BYTES),
+            0 => MAX_SUBSCRIBER_BYTES,
+            bytes => bytes.min(MAX_SUBSCRIBER_BYTES),
         };
         let hard_bytes = or_most(limit.hard_bytes);
         Self {
@@ -581,7 +581,7 @@ mod tests {
             soft_bytes: 100,
             soft_time: Duration::from_secs(60),
         });
-        assert_eq!(limit.hard_bytes as u64, MAX_WAITING_BYTES);
+        assert_eq!(limit.hard_bytes as u64, MAX_SUBSCRIBER_BYTES);
         let start = Instant::now();
         let mut queue = Queue {
             bytes: 101,

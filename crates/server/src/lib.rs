@@ -40,7 +40,7 @@ pub use disk::{LockError, MAX_STATE_BYTES, StateLock};
 pub use driver::{DriverError, SaveFailure};
 pub use endpoint::Endpoint;
 pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};
-pub use hub::{Delivery, Hub, Message, SubscribeError, Subscriber};
+pub use hub::{Delivery, Hub, MAX_SUBSCRIBER_BYTES, Message, SubscribeError, Subscriber};
 pub use listener::{Context, Entrance, Identity, Limits, serve};
 pub use log::{Log, LogError};
 pub use script::{PendingScript, Runner, ScriptSettings, ScriptState};
