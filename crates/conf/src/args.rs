@@ -1,8 +1,8 @@
 //! Options of the command line as lines of configuration.
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{COVER, Diagnostic, Severity};
 use crate::lex;
-use crate::source::Source;
+use crate::source::{Source, name_in};
 
 /// Turns the arguments behind the configuration file into lines of configuration.
 ///
@@ -61,9 +61,19 @@ fn refuse(line: usize, arg: &str, message: &str) -> Diagnostic {
         file: "command line".to_owned(),
         line,
         column: 1,
-        directive: arg.to_owned(),
+        directive: shown(arg),
         message: message.to_owned(),
         hint: Some("options have the form --directive value".to_owned()),
+    }
+}
+
+/// As much of an argument as may be shown: what follows a name may be a password.
+fn shown(arg: &str) -> String {
+    let name = name_in(arg.trim_start_matches('-'));
+    let dashes = arg.len() - arg.trim_start_matches('-').len();
+    match arg.get(..dashes + name.len()) {
+        Some(open) if open.len() < arg.len() => format!("{open} {COVER}"),
+        _ => arg.to_owned(),
     }
 }
 
@@ -107,5 +117,18 @@ mod tests {
         assert!(overrides_from_args(&["26380"]).is_err());
         assert!(overrides_from_args(&["--a\nb"]).is_err());
         assert!(overrides_from_args(&["--a \"b"]).is_err());
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not_shown() {
+        for (arg, shown) in [
+            ("--requirepass \"hush", "--requirepass ******"),
+            ("--requirepass\nhush", "--requirepass ******"),
+            ("-requirepass=hush", "-requirepass ******"),
+            ("26380", "26380"),
+        ] {
+            let problem = overrides_from_args(&[arg]).expect_err(arg);
+            assert_eq!(problem.directive, shown);
+        }
     }
 }

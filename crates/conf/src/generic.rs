@@ -11,7 +11,7 @@ use crate::lex::Word;
 use crate::options::{
     Bind, DaemonOptions, LogFormat, OutputLimit, SentinelOptions, Supervised, SyslogFacility, UserLine,
 };
-use crate::source::Statement;
+use crate::source::{Statement, name_in};
 use crate::suggest::did_you_mean;
 use crate::{secrets, tls, value};
 
@@ -210,6 +210,9 @@ const IDLE_FAMILIES: &[&str] = &[
     "zset-",
 ];
 
+/// Directives that are carried out elsewhere, or have others behind them.
+const FIRST_WORDS: [&str; 4] = ["include", "sentinel", "bellwether", "user"];
+
 /// Directives without effect that Redis Sentinel writes into every file on its own: not worth a warning.
 const IDLE_QUIET: &[&str] = &["latency-tracking-info-percentiles"];
 
@@ -230,8 +233,7 @@ pub(crate) fn run(
         _ => {}
     }
     let decided = tls::DECIDED.iter().find(|(known, _)| *known == name);
-    let idle = IDLE.contains(&name.as_str()) || IDLE_FAMILIES.iter().any(|family| name.starts_with(family));
-    if !idle && decided.is_none() {
+    if !is_idle(&name) && decided.is_none() {
         return Err(unknown(&name));
     }
     if statement.words.len() < 2 {
@@ -244,6 +246,20 @@ pub(crate) fn run(
         Some((_, instead)) => format!("'{name}' has no effect here: {instead}"),
         None => format!("'{name}' has no effect here"),
     }))
+}
+
+fn is_idle(name: &str) -> bool {
+    let is_of_family = || IDLE_FAMILIES.iter().any(|family| name.starts_with(family));
+    IDLE.contains(&name) || name_in(name) == name && is_of_family()
+}
+
+/// Whether there is a directive of this name, in lower case, with or without effect here.
+pub(crate) fn is_known(name: &str) -> bool {
+    let honoured = HONOURED.iter().chain(tls::HONOURED);
+    FIRST_WORDS.contains(&name)
+        || honoured.map(|(known, _)| *known).any(|known| known == name)
+        || tls::DECIDED.iter().any(|(known, _)| *known == name)
+        || is_idle(name)
 }
 
 /// Warns of what the users say together, or refuses it.
@@ -286,11 +302,13 @@ fn own(
 }
 
 fn unknown(name: &str) -> Fault {
+    // The rest may be a password: `requirepass=PASSWORD`.
+    let name = name_in(name);
     let known = HONOURED
         .iter()
         .chain(tls::HONOURED)
         .map(|(known, _)| *known)
-        .chain(["include", "sentinel", "bellwether", "user"])
+        .chain(FIRST_WORDS)
         .chain(IDLE.iter().copied());
     // A frequent slip is to leave out the word in front.
     let hint = if crate::sentinel::is_directive(name) {
@@ -303,6 +321,7 @@ fn unknown(name: &str) -> Fault {
     let fault = Fault::new(0, "Bad directive or wrong number of arguments");
     match hint {
         Some(hint) => fault.hint(hint),
+        None if name.is_empty() => fault.hint("this is not a known directive"),
         None => fault.hint(format!("'{name}' is not a known directive")),
     }
 }

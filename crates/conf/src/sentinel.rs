@@ -9,7 +9,7 @@ use bellwether_core::{BadId, Epoch, GroupName, GroupOptions, GroupRecord, Host, 
 
 use crate::diagnostic::{Fault, Problems};
 use crate::options::{Config, DaemonOptions, NamedOptions, SentinelOptions};
-use crate::source::Statement;
+use crate::source::{Statement, name_in};
 use crate::suggest::did_you_mean;
 use crate::value::{self, Names};
 
@@ -345,7 +345,8 @@ fn check_shape(statement: &Statement) -> Result<Option<&'static Directive>, Faul
         let fault = Fault::new(1, UNRECOGNIZED);
         return Err(match did_you_mean(name, DIRECTIVES.iter().map(|d| d.name)) {
             Some(hint) => fault.hint(hint),
-            None => fault.hint(format!("there is no directive 'sentinel {name}'")),
+            // The rest may be a password: `sentinel sentinel-pass=PASSWORD`.
+            None => fault.hint(format!("there is no directive 'sentinel {}'", name_in(name))),
         });
     };
     let count = statement.args(2).len();

@@ -131,7 +131,7 @@ pub fn parse_yaml(main: &Source, overrides: &[Source]) -> Result<Config, Vec<Dia
             file: main.name.clone(),
             line,
             column,
-            directive: shown(&main.text, line),
+            directive: shown(&main.text, line, true),
             message,
             hint: None,
         }]
@@ -169,22 +169,53 @@ pub(crate) fn placed(main: &Source, mut problems: Vec<Diagnostic>) -> Vec<Diagno
         problem.directive = if is_secret {
             String::new()
         } else {
-            shown(&main.text, problem.line)
+            shown(&main.text, problem.line, false)
         };
     }
     problems
 }
 
-/// A line of the text as it may be shown.
-fn shown(text: &str, line: usize) -> String {
+/// A line of the text as it may be shown. In a text that `is_broken` nobody knows what a line belongs to.
+fn shown(text: &str, line: usize, is_broken: bool) -> String {
     /// A line of a configuration is shorter; one of garbage should not fill the screen.
     const MAX_SHOWN: usize = 200;
     let line = text.split('\n').nth(line.saturating_sub(1)).unwrap_or_default();
     let is_secret = SECRET_KEYS.iter().any(|key| line.contains(key));
     if is_secret || line.len() > MAX_SHOWN {
-        String::new()
-    } else {
-        line.trim_end().to_owned()
+        return String::new();
+    }
+    let line = line.trim_end();
+    match open_len(line, is_broken) {
+        len if len == line.len() => line.to_owned(),
+        0 => String::new(),
+        len => format!("{} {COVER}", &line[..len]),
+    }
+}
+
+/// How much of a line may be shown, in bytes. What stands behind a key that is not known may be a password behind a slip.
+fn open_len(line: &str, is_broken: bool) -> usize {
+    let mut has_key = false;
+    for (colon, _) in line.match_indices(':') {
+        let (before, rest) = (&line[..colon], &line[colon + 1..]);
+        let value = rest.trim_start();
+        // `redis-1:6379` is one word.
+        if !rest.is_empty() && value.len() == rest.len() {
+            continue;
+        }
+        has_key = true;
+        let before = before.trim_end().trim_end_matches(['"', '\'']);
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let name = &before[before.trim_end_matches(is_of_name).len()..];
+        // A password that begins with a brace is no YAML, so in a good text this is a map whose keys come next.
+        let is_map = !is_broken && value.starts_with('{');
+        if !value.is_empty() && !is_map && !schema::is_open_key(name) {
+            return colon + 1;
+        }
+    }
+    // An item of a list is shown where the text is good: those of `users` are covered by whoever finds fault with them.
+    match has_key || !is_broken && line.trim_start().starts_with('-') {
+        true => line.len(),
+        false => 0,
     }
 }
 

@@ -270,6 +270,40 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
+fn passwords_behind_a_slip_are_not_shown() {
+    for (text, shown) in [
+        ("requirepas hush", "requirepas ******"),
+        ("  Requirepas 'hush'", "Requirepas ******"),
+        ("requirepass=hush", "requirepass******"),
+        ("requirepass:hush more", "requirepass******"),
+        ("replica-x=hush 1", "replica-x******"),
+        ("'>hush' on", "******"),
+        ("sentinel auth-pas g hush", "sentinel auth-pas ******"),
+        ("sentinel auth-pass hush", "sentinel auth-pass ******"),
+        ("sentinel sentinel-pass=hush", "sentinel sentinel-pass******"),
+        ("sentinel hushpass: x", "sentinel hushpass******"),
+        (
+            "bellwether requirepas-file hush",
+            "bellwether requirepas-file ******",
+        ),
+        ("usr a on >hush", "usr ******"),
+        ("user '>hush' '>hush'\nuser '>hush' x", "user ******"),
+        ("auth-pass g hush", "auth-pass ******"),
+    ] {
+        let problems = parse(&Source::new("f", text), &[], &mut load_nothing).expect_err(text);
+        assert_eq!(problems[0].directive, shown);
+        let hidden = problems[0].report().replace("hushpass", "");
+        assert!(!hidden.contains("hush"), "{hidden}");
+    }
+    let problems = parse(&Source::new("f", "requirepas hush"), &[], &mut load_nothing).expect_err("a slip");
+    let expected = "error: f:1:1: Bad directive or wrong number of arguments\n  | requirepas ******\n  = did you mean 'requirepass'?";
+    assert_eq!(problems[0].report(), expected);
+    // What is right in name and wrong in value is shown as it is.
+    let problems = parse(&Source::new("f", " port  x"), &[], &mut load_nothing).expect_err("no port");
+    assert_eq!(problems[0].directive, " port  x");
+}
+
+#[test]
 fn what_has_no_effect_is_a_warning() {
     let config = good(
         "sentinel monitor m 10.0.0.1 6379 1\n\

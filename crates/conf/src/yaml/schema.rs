@@ -7,7 +7,7 @@ use super::node::{Node, Value};
 use crate::diagnostic::{COVER, Fault};
 use crate::lex::{self, Word};
 use crate::parse::Walk;
-use crate::source::Statement;
+use crate::source::{Statement, name_in};
 use crate::suggest::did_you_mean;
 use crate::value;
 
@@ -168,6 +168,20 @@ const USER: [&str; 2] = ["name", "rules"];
 
 /// Keys of a group that make up `monitor`.
 const MONITOR: [&str; 2] = ["primary", "quorum"];
+
+/// Whether what stands behind this key may be shown.
+pub(super) fn is_open_key(name: &str) -> bool {
+    // A rule may be a password.
+    let is_users = ["users", "rules"].contains(&name);
+    let entries = [ROOT, ANNOUNCE, GROUP].into_iter().flatten();
+    let known = entries.map(|(key, _, _)| *key);
+    !is_users
+        && known
+            .chain(ROOT_MAPS)
+            .chain(MONITOR)
+            .chain(["name", "host"])
+            .any(|known| known == name)
+}
 
 /// Turns a tree into statements.
 pub(super) fn walk(root: &Node, file: &str, walk: &mut Walk<'_, '_>) {
@@ -481,7 +495,9 @@ impl Schema<'_, '_, '_> {
                 self.fault(key, "this is not a known key", None);
                 continue;
             };
-            if !known.contains(&name.as_str()) {
+            if name_in(name) != name {
+                self.fault(key, "this is not a known key", None);
+            } else if !known.contains(&name.as_str()) {
                 let near = did_you_mean(name, known.iter().copied());
                 let hint = near.unwrap_or_else(|| format!("known are: {}", known.join(", ")));
                 self.fault(key, format!("'{name}' is not a known key"), Some(&hint));

@@ -269,3 +269,33 @@ fn a_byte_order_mark_is_passed_over() {
     let config = good("\u{feff}state-dir: /s\r\nport: 1\r\n");
     assert_eq!(config.daemon.port, 1);
 }
+
+#[test]
+fn passwords_behind_a_slip_are_not_shown() {
+    for (text, shown) in [
+        ("requirepas: hush", "requirepas: ******"),
+        ("'requirepas': [hush]", "'requirepas': ******"),
+        (
+            "groups: { g: { primary: h:1, quorum: 1, auth-pas: hush } }",
+            "groups: { g: { primary: h:1, quorum: 1, auth-pas: ******",
+        ),
+        ("usrs: [hush]", "usrs: ******"),
+        ("user: { name: a, rules: hush }", "user: { name: a, rules: ******"),
+        // No YAML.
+        ("requirepas: {hush", ""),
+        ("users:\n  - >hush\n :", ""),
+        ("port: 1 # no password: hush\nport: ]", ""),
+        // Nothing to hide.
+        ("port: many", "port: many"),
+        ("prot: 5", "prot: ******"),
+        ("bind: [a, 'b c']", "bind: [a, 'b c']"),
+    ] {
+        let source = Source::new("f.yaml", format!("state-dir: /s\n{text}\n"));
+        let problems = parse_yaml(&source, &[]).expect_err(text);
+        let report = problems[0].report();
+        if !shown.is_empty() {
+            assert_eq!(problems[0].directive, shown, "{report}");
+        }
+        assert!(!report.contains("hush"), "{report}");
+    }
+}
