@@ -78,6 +78,7 @@
 //! rules and the same texts for errors. A place in the text is found by reading again until there: the YAML crate
 //! knows places only of errors.
 
+mod depth;
 mod node;
 mod schema;
 

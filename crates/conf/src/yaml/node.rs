@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
+use super::depth;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// How many nodes a tree may have. Six thousand groups have half of that; aliases could make far more.
@@ -41,6 +42,14 @@ pub(super) struct NodeError {
 
 /// Reads a text.
 pub(super) fn read(text: &str) -> Result<Node, NodeError> {
+    if let Some((line, column)) = depth::too_deep(text) {
+        let message = format!("more than {} brackets are open", depth::MAX_DEPTH);
+        return Err(NodeError {
+            line,
+            column,
+            message,
+        });
+    }
     let reader = Reader::default();
     reader.read(text).map_err(|error| {
         let (line, column) = place(&error, text).unwrap_or((1, 1));

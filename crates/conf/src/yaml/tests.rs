@@ -299,3 +299,24 @@ fn passwords_behind_a_slip_are_not_shown() {
         assert!(!report.contains("hush"), "{report}");
     }
 }
+
+/// Without the limit this takes hours.
+#[test]
+fn deep_brackets_are_refused_at_once() {
+    let text = format!("users: {}", "[".repeat(MAX_YAML_LEN - 100));
+    let problems = parse_yaml(&Source::new("f.yaml", text), &[]).expect_err("too deep");
+    assert_eq!(
+        problems[0].to_string(),
+        "f.yaml:1:136: more than 128 brackets are open"
+    );
+}
+
+/// Levels without brackets cost nothing more.
+#[test]
+fn deep_lists_and_maps_are_refused() {
+    for unit in ["- ", "? "] {
+        let text = format!("users:\n  {}", unit.repeat(MAX_YAML_LEN / 4));
+        let problems = parse_yaml(&Source::new("f.yaml", text), &[]).expect_err("too deep");
+        assert!(problems[0].message.contains("recursion limit"), "{problems:?}");
+    }
+}
