@@ -139,11 +139,14 @@ fn write(options: &Options, output: &Path, parsed: &Parsed, config: &Config) -> 
         copy::text(parsed, config, options.state_dir.as_deref())?
     };
     let mut written = Vec::new();
+    new_file::must_be_new(output)?;
     // The state first: a configuration without its state could vote twice in one epoch.
     if let (Some(dir), Some(my_id)) = (&options.state_dir, &config.my_id) {
         let state = render_state(&config.registry(|| my_id.clone()), &config.secret_files, &[]);
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let path = dir.join(STATE_FILE);
+        new_file::must_be_new(&path)
+            .with_context(|| format!("{} holds the state of another coordinator", dir.display()))?;
         new_file::write(&path, &state, Some(&options.file))?;
         written.push(format!(
             "{} (its owner must be the daemon's user)",

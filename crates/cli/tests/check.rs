@@ -188,7 +188,10 @@ fn users_are_looked_at() {
     let output = run(&["check", &file]);
     assert!(!output.status.success());
     let text = stdout(&output);
-    assert!(text.contains("Unknown command or category name in ACL"), "{text}");
+    assert!(
+        text.contains("Unknown command or category name in ACL (rule 3, '+pong')"),
+        "{text}"
+    );
     assert!(text.contains("s.conf:2:6\n"), "{text}");
     assert!(!text.contains("secret"), "{text}");
     let start = run(&[&file]);
@@ -284,6 +287,7 @@ fn what_the_configuration_names_is_looked_at() {
         let (is_good, text) = check(&good.replacen(from, to, 1));
         assert!(!is_good && text.contains(message), "{to}: {text}");
         assert!(text.contains(&format!("s.conf:{place}\n")), "{place}: {text}");
+        assert!(text.matches("No such file").count() <= 1, "{text}");
     }
 
     // What the service manager may make is a warning.

@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use support::{Running, ask, installed, ports, run, stderr, stdout, until, write};
+use support::{Running, ask, bellwether, installed, ports, run, stderr, stdout, until, write};
 
 const ID: &str = "45fa60ed92aa98b9dbd04a1e30f90d9eb8237161";
 const OTHER_ID: &str = "2f6c8194f1c4f7e59bd25831202b84d06ad28c6a";
@@ -265,5 +265,32 @@ fn sentinel_lines_of_included_files_are_not_lost() {
         stderr(&output).contains("more.conf line 1"),
         "{}",
         stderr(&output)
+    );
+}
+
+#[test]
+fn the_state_of_a_running_coordinator_is_exported_with_a_note() {
+    let [port] = ports();
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("port {port}\nbind 127.0.0.1\nsentinel monitor cache 127.0.0.1 1 1\n");
+    let file = write(dir.path(), "s.conf", &text);
+    let running = Running::start(bellwether().arg(&file));
+    until("the coordinator answers", || ask::<String>(port, &["PING"]));
+    let output = run(&["export", &file]);
+    let note = format!("process {} is using this state", running.0.id());
+    assert!(
+        output.status.success() && stderr(&output).contains(&note),
+        "{}",
+        stderr(&output)
+    );
+    drop(running);
+    let output = run(&["export", &file]);
+    assert!(!stderr(&output).contains("is using"), "{}", stderr(&output));
+    let there = run(&["export", &file, "--output", &file]);
+    assert_eq!(there.status.code(), Some(1));
+    assert!(
+        stderr(&there).contains("choose another name, or move it away"),
+        "{}",
+        stderr(&there)
     );
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use support::{Running, ask, ports, run, stderr, stdout, until, write};
 
@@ -94,9 +94,17 @@ fn a_copy_keeps_comments_and_says_what_does_nothing() {
         "{}",
         stdout(&check)
     );
-    // What is there is never written over.
-    let again = run(&["import", &file, "--output", target]);
+    // What is there is never written over, and nothing else is written then.
+    let state = dir.path().join("state");
+    let state = state.to_str().unwrap();
+    let again = run(&["import", &file, "--output", target, "--state-dir", state]);
     assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("choose another name, or move it away"),
+        "{}",
+        stderr(&again)
+    );
+    assert!(!Path::new(state).exists());
     assert_eq!(fs::read_to_string(target).unwrap(), text);
 }
 
@@ -183,5 +191,31 @@ fn what_redis_sentinel_has_rewritten_goes_into_either_form() {
         );
         let check = run(&["check", &path("new.yaml")]);
         assert!(check.status.success(), "{}", stdout(&check));
+    }
+}
+
+#[test]
+fn what_concerns_clients_and_the_process_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "port 0\ntls-port 26380\ntls-auth-clients no\ntls-replication yes\nunixsocket /run/s.sock\nunixsocketperm 770\n\
+                syslog-enabled yes\nsyslog-ident cache-1\nsupervised systemd\nrename-command SHUTDOWN \"\"\n\
+                rename-command INFO about\nclient-output-buffer-limit pubsub 32mb 8mb 60\nlogfile /log\n";
+    let output = run(&["import", &write(dir.path(), "s.conf", text)]);
+    let text = stdout(&output);
+    for said in [
+        "listens with TLS on port 26380, clients need no certificate",
+        "links to servers and other sentinels use TLS",
+        "listens on /run/s.sock with the permissions 770",
+        "clients cannot call shutdown",
+        "clients call info by the name about",
+        "any number of bytes for a client, 33554432 bytes (over 8388608 for 60 s) for a subscriber",
+        "log in /log, supervised systemd, log to syslog as cache-1",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    let plain = run(&["import", &write(dir.path(), "plain.conf", "port 26379\n")]);
+    let text = stdout(&plain);
+    for silent in ["TLS", "may wait", "supervised", "syslog"] {
+        assert!(!text.contains(silent), "{silent} in {text}");
     }
 }

@@ -345,8 +345,9 @@ impl Daemon {
         );
         info!("Sentinel ID is {}", driver.coordinator.registry().my_id);
         let groups = driver.coordinator.registry().groups.len();
+        let noun = if groups == 1 { "group" } else { "groups" };
         let status = format!(
-            "Serving on port {}, with {groups} groups at the start",
+            "Serving on port {}, with {groups} {noun} at the start",
             identity.port
         );
         write_pidfile(pidfile.as_deref());
@@ -364,7 +365,10 @@ impl Daemon {
             let (log, supervisor, status) = (log.clone(), Arc::clone(&supervisor), status.clone());
             move || {
                 supervisor.reloading();
-                log.iter().for_each(|log| log.reopen());
+                match log.as_ref().is_some_and(|log| log.reopen()) {
+                    true => info!("Received SIGHUP, the log file was opened anew"),
+                    false => info!("Received SIGHUP, there is no log file to be opened anew"),
+                }
                 tls.iter().for_each(|tls| tls.hang_up());
                 passwords.notify_one();
                 supervisor.ready(&status);

@@ -267,20 +267,59 @@ async fn sleep_until(timer: Option<time::Instant>) {
     }
 }
 
-fn log_receipt(group: &GroupName, receipt: &FailoverReceipt) {
+/// A failover in one line: how it ended, how long it took, who was not chosen.
+fn account(group: &GroupName, receipt: &FailoverReceipt) -> String {
     let phase = |(name, took): (&str, Option<Duration>)| Some(format!("{name} {} ms", whole_millis(took?)));
     let phases: Vec<_> = receipt.phases.named().into_iter().filter_map(phase).collect();
-    let mut account = format!(
-        "failover of {group} in epoch {}: {}; {}",
-        receipt.epoch,
-        receipt.outcome.label(),
-        phases.join(", ")
-    );
+    let (epoch, outcome) = (receipt.epoch, receipt.outcome.label());
+    let mut account = format!("failover of {group} in epoch {epoch}: {outcome}");
+    if !phases.is_empty() {
+        account += &format!("; {}", phases.join(", "));
+    }
     if !receipt.passed_over.is_empty() {
         account += &format!("; passed over {}", receipt.passed_over_in_words());
     }
+    account
+}
+
+fn log_receipt(group: &GroupName, receipt: &FailoverReceipt) {
+    let account = account(group, receipt);
     match receipt.outcome {
         Outcome::Completed => info!("{account}"),
         Outcome::CompletedLate | Outcome::Aborted(_) => warn!("{account}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::{AbortReason, Addr, Cause, Epoch, Phases};
+
+    use super::*;
+
+    #[test]
+    fn an_account_has_what_there_is_to_tell() {
+        let mut receipt = FailoverReceipt {
+            epoch: Epoch(3),
+            cause: Cause::Manual,
+            outcome: Outcome::Aborted(AbortReason::NotElected),
+            old_primary: Addr::parse("10.0.0.1", 6379).expect("an address"),
+            candidate: None,
+            voters: Vec::new(),
+            passed_over: Vec::new(),
+            phases: Phases::default(),
+        };
+        let group = GroupName::new("cache").expect("a name");
+        let start = "failover of cache in epoch 3: not_elected";
+        assert_eq!(account(&group, &receipt), start);
+        receipt.phases.election = Some(Duration::from_millis(4));
+        receipt.phases.selection = Some(Duration::ZERO);
+        let with_phases = format!("{start}; election 4 ms, selection 0 ms");
+        assert_eq!(account(&group, &receipt), with_phases);
+        let replica = Addr::parse("10.0.0.2", 6379).expect("an address");
+        receipt
+            .passed_over
+            .push((replica, "its priority is 0".to_owned()));
+        let whole = format!("{with_phases}; passed over 10.0.0.2:6379: its priority is 0");
+        assert_eq!(account(&group, &receipt), whole);
     }
 }

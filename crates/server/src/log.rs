@@ -34,6 +34,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub struct Log {
     lines: Lines,
     reopen: Arc<AtomicBool>,
+    has_file: bool,
     thread: Option<JoinHandle<()>>,
     change_filter: Option<ChangeFilter>,
 }
@@ -116,6 +117,7 @@ impl Log {
         Ok(Self {
             lines,
             reopen,
+            has_file: path.is_some(),
             thread: Some(thread),
             change_filter: None,
         })
@@ -128,11 +130,13 @@ impl Log {
         }
     }
 
-    /// Opens the log file anew under its name, after it was rotated. Until that works the old one goes on.
-    pub fn reopen(&self) {
+    /// Opens the log file anew under its name, after it was rotated. Until that works the old one goes on. Gives
+    /// whether there is a file.
+    pub fn reopen(&self) -> bool {
         self.reopen.store(true, Ordering::Relaxed);
         // Only to wake the writer; if the queue is full it is awake.
         let _ = self.lines.sender.try_send(Message::Wake);
+        self.has_file
     }
 }
 

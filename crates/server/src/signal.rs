@@ -28,13 +28,12 @@ impl Signals {
     }
 
     /// Waits for signals until the daemon stops: the first to end it begins an orderly stop.
-    pub(crate) async fn watch(mut self, shutdown: CancellationToken, reopen_log: impl Fn() + Send) {
+    pub(crate) async fn watch(mut self, shutdown: CancellationToken, hung_up: impl Fn() + Send) {
         loop {
             let name = tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(()) = self.hang_up.recv() => {
-                    reopen_log();
-                    info!("the log file was opened anew");
+                    hung_up();
                     continue;
                 }
                 Some(()) = self.terminate.recv() => "SIGTERM",

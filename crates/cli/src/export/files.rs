@@ -10,7 +10,7 @@ use bellwether_conf::{
     Config, DaemonOptions, LogLevel, STATE_FILE, Secret, SecretFiles, Source, apply_state, is_yaml, quote,
     rewrite,
 };
-use bellwether_server::{is_absent_credential, read_secret_file};
+use bellwether_server::{StateLock, is_absent_credential, read_secret_file};
 
 use super::Export;
 use crate::{named, process, texts};
@@ -28,6 +28,11 @@ pub(super) fn export(file: Option<&Path>, state_dir: Option<&Path>) -> anyhow::R
     let dir = state_dir
         .map(Path::to_path_buf)
         .or_else(|| config.daemon.state_dir.as_ref().map(|dir| beside(&config, dir)));
+    if let Some(pid) = dir.as_deref().or(file).and_then(StateLock::holder) {
+        notes.push(format!(
+            "process {pid} is using this state and may change it at any moment: stop it, or ask it by --sentinel"
+        ));
+    }
     if let Some(dir) = dir {
         take_state(&mut config, &dir, state_dir.is_some(), &mut notes)?;
     }

@@ -1,12 +1,15 @@
 //! A configuration in words: what it means here. Passwords are named, never shown.
 
-use bellwether_conf::{Config, DaemonOptions, Diagnostic, Source};
+use bellwether_conf::{
+    AuthClients, Config, DaemonOptions, Diagnostic, OutputLimit, OutputLimits, Source, Supervised,
+};
 
 use crate::{output::plural, texts::Parsed};
 
 /// What is taken over, a line for each matter.
 pub(super) fn taken(config: &Config) -> Vec<String> {
     let mut lines = vec![identity(config), listening(&config.daemon)];
+    lines.extend(other_entrances(&config.daemon));
     lines.extend(process(&config.daemon));
     let users = config.daemon.users.len();
     if users > 0 {
@@ -94,6 +97,60 @@ fn listening(daemon: &DaemonOptions) -> String {
     )
 }
 
+/// How else clients come in, and what becomes of them.
+fn other_entrances(daemon: &DaemonOptions) -> Vec<String> {
+    let mut lines = Vec::new();
+    if daemon.tls.port != 0 {
+        let certificates = match daemon.tls.auth_clients {
+            AuthClients::Yes => "clients must show a certificate",
+            AuthClients::Optional => "clients may show a certificate",
+            AuthClients::No => "clients need no certificate",
+        };
+        lines.push(format!(
+            "listens with TLS on port {}, {certificates}",
+            daemon.tls.port
+        ));
+    }
+    if daemon.tls.replication {
+        lines.push("links to servers and other sentinels use TLS".to_owned());
+    }
+    if let Some(path) = &daemon.unixsocket {
+        let mode = daemon
+            .unixsocketperm
+            .map(|mode| format!(" with the permissions {mode:o}"));
+        lines.push(format!(
+            "listens on {}{}",
+            path.display(),
+            mode.unwrap_or_default()
+        ));
+    }
+    for (command, word) in daemon.command_names.changes() {
+        lines.push(match word {
+            "" => format!("clients cannot call {command}"),
+            word => format!("clients call {command} by the name {word}"),
+        });
+    }
+    let limits = &daemon.output_limits;
+    if *limits != OutputLimits::default() {
+        let (normal, pubsub) = (amount(limits.normal), amount(limits.pubsub));
+        lines.push(format!(
+            "what may wait: {normal} for a client, {pubsub} for a subscriber"
+        ));
+    }
+    lines
+}
+
+fn amount(limit: OutputLimit) -> String {
+    let hard = match limit.hard_bytes {
+        0 => "any number of bytes".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    };
+    match limit.soft_bytes {
+        0 => hard,
+        bytes => format!("{hard} (over {bytes} for {} s)", limit.soft_time.as_secs()),
+    }
+}
+
 fn process(daemon: &DaemonOptions) -> Vec<String> {
     let path = |what: &str, path: &Option<std::path::PathBuf>| {
         path.as_ref().map(|path| format!("{what} {}", path.display()))
@@ -108,6 +165,17 @@ fn process(daemon: &DaemonOptions) -> Vec<String> {
     .collect();
     if daemon.daemonize {
         parts.push("in the background".to_owned());
+    }
+    let supervisor = Supervised::ALL
+        .iter()
+        .find(|(_, kind)| *kind == daemon.supervised);
+    if let Some((name, kind)) = supervisor
+        && *kind != Supervised::No
+    {
+        parts.push(format!("supervised {name}"));
+    }
+    if daemon.syslog.enabled {
+        parts.push(format!("log to syslog as {}", daemon.syslog.ident));
     }
     (!parts.is_empty())
         .then(|| parts.join(", "))

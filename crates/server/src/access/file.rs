@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::rules::{self, MAX_USER_BYTES, RulesError};
+use super::rules::{self, MAX_USER_BYTES};
 use super::user::User;
 use super::{DEFAULT_USER, MAX_USERS};
 use crate::disk::{SaveError, replace};
@@ -25,7 +25,7 @@ const MAX_ERRORS: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("Error loading ACLs, opening file '{}': {source}", path.display())]
+    #[error("Error loading ACLs, opening file '{}'", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -98,11 +98,7 @@ fn read_line(line: &str, all_channels: bool) -> Result<User, String> {
         return Err(format!("username '{name}' contains invalid characters"));
     }
     let mut user = User::new(name, all_channels);
-    rules::follow(&mut user, words.map(str::as_bytes), all_channels).map_err(|error| match error {
-        // The rule may be a password with a slip in front of it.
-        RulesError::Rule { reason, .. } => reason.to_string(),
-        other => other.to_string(),
-    })?;
+    rules::follow(&mut user, words.map(str::as_bytes), all_channels).map_err(|error| error.in_public())?;
     Ok(user)
 }
 
@@ -117,7 +113,7 @@ mod tests {
         assert_eq!(
             error,
             "f:3: line should start with user keyword followed by the username. \
-             f:4: Unknown command or category name in ACL. f:5: Duplicate user 'a' found. \
+             f:4: Unknown command or category name in ACL (rule 1, '+nope'). f:5: Duplicate user 'a' found. \
              f:6: Unmatched parenthesis in acl selector starting at '(+ping'.. \
              WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
         );
@@ -147,7 +143,7 @@ mod tests {
     fn what_is_no_regular_file_is_neither_loaded_nor_replaced() {
         let place = tempfile::tempdir().expect("a directory");
         let pipe = small_file::tests::pipe(place.path());
-        let error = load(&pipe, true).expect_err("a pipe").to_string();
+        let error = crate::daemon::chain(&load(&pipe, true).expect_err("a pipe"));
         let name = pipe.display();
         assert_eq!(
             error,

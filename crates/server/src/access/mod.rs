@@ -505,11 +505,7 @@ fn configured(lines: &[UserLine], all_channels: bool) -> Result<BTreeMap<Arc<str
         };
         let mut user = User::new(&line.name, all_channels);
         let rules = line.rules.iter().map(String::as_bytes);
-        rules::follow(&mut user, rules, all_channels).map_err(|error| match error {
-            // The rule may be a password with a slip in front of it.
-            RulesError::Rule { reason, .. } => refuse(reason.to_string()),
-            other => refuse(other.to_string()),
-        })?;
+        rules::follow(&mut user, rules, all_channels).map_err(|error| refuse(error.in_public()))?;
         user.is_edited = line.is_edited;
         if !user.is_on {
             tracing::warn!(

@@ -46,13 +46,44 @@ pub(crate) const CATEGORIES: [&str; 21] = [
 pub(crate) enum RulesError {
     /// One of them cannot be followed.
     #[error("Error in ACL SETUSER modifier '{rule}': {reason}")]
-    Rule { rule: String, reason: RuleError },
+    Rule {
+        rule: String,
+        /// Which one it is, from 1; a selector counts as one.
+        number: usize,
+        reason: RuleError,
+    },
     /// A selector has no end.
     #[error("Unmatched parenthesis in acl selector starting at '{0}'.")]
     Unmatched(String),
     /// It is more than is kept.
     #[error("The rules of a user may be {MAX_RULES} words and {MAX_USER_BYTES} bytes long at most")]
     TooLong,
+}
+
+impl RulesError {
+    /// Unlike Sentinel, which gives the reason alone, the error for files and logs, which others read than the one who made it: with the rule if it can be no password,
+    /// and with its number in any case.
+    pub(crate) fn in_public(&self) -> String {
+        match self {
+            Self::Rule { rule, number, reason } if is_public(rule) => {
+                format!("{reason} (rule {number}, '{}')", rule.escape_debug())
+            }
+            Self::Rule { number, reason, .. } => format!("{reason} (rule {number})"),
+            Self::Unmatched(_) | Self::TooLong => self.to_string(),
+        }
+    }
+}
+
+/// Whether a rule begins as those of commands, keys and channels do. Any other may be a password with a slip in front.
+fn is_public(rule: &str) -> bool {
+    let begins = |word: &str, signs: &[char]| word.starts_with(signs);
+    let is_selector = rule.starts_with('(');
+    let words = rule.trim_start_matches('(').split(' ');
+    let signs = ['+', '-', '~', '&', '%'];
+    match is_selector {
+        true => words.into_iter().all(|word| begins(word, &signs)),
+        false => begins(rule, &signs),
+    }
 }
 
 /// Why a rule is refused.
@@ -95,13 +126,14 @@ pub(super) fn follow<'a>(
     rules: impl IntoIterator<Item = &'a [u8]>,
     all_channels: bool,
 ) -> Result<(), RulesError> {
-    for rule in merge_selectors(rules)? {
+    for (rule, number) in merge_selectors(rules)?.into_iter().zip(1..) {
         // Digests are quick, but a password of megabytes would still hold up everyone else on this thread.
         if rule.len() > MAX_USER_BYTES {
             return Err(RulesError::TooLong);
         }
         follow_one(user, &rule, all_channels).map_err(|reason| RulesError::Rule {
             rule: shown(&rule),
+            number,
             reason,
         })?;
     }
@@ -354,4 +386,35 @@ fn add_channel(selector: &mut Selector, channel: &str) -> Result<(), RuleError> 
 fn has_blanks(text: &[u8]) -> bool {
     text.iter()
         .any(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_faulty_rule_is_named_unless_it_may_be_a_password() {
+        let said = |rules: &str| {
+            let words = rules.split(' ').map(str::as_bytes);
+            let refused = follow(&mut User::new("bob", false), words, false);
+            refused.expect_err("a faulty rule").in_public()
+        };
+        let unknown = "Unknown command or category name in ACL";
+        assert_eq!(said("on >secret +pong"), format!("{unknown} (rule 3, '+pong')"));
+        assert_eq!(
+            said("(+ping ~a) (+pong ~a)"),
+            format!("{unknown} (rule 2, '(+pong ~a)')")
+        );
+        for rules in [
+            "on secret",
+            "on <secret",
+            "on #secret",
+            "on !secret",
+            "on (secret)",
+            "on (+ping >secret)",
+        ] {
+            let said = said(rules);
+            assert!(said.ends_with(" (rule 2)") && !said.contains("secret"), "{said}");
+        }
+    }
 }

@@ -271,9 +271,12 @@ fn requirepass_closes_what_a_line_leaves_open() {
 #[test]
 fn a_wrong_line_is_named_and_its_password_is_not() {
     let error = load(vec![line("bob", "on >secret +nope")], None).expect_err("a wrong line");
-    assert_eq!(error.to_string(), "f:3: Unknown command or category name in ACL");
+    assert_eq!(
+        error.to_string(),
+        "f:3: Unknown command or category name in ACL (rule 3, '+nope')"
+    );
     let error = load(vec![line("bob", "on secret")], None).expect_err("a wrong line");
-    assert_eq!(error.to_string(), "f:3: Syntax error");
+    assert_eq!(error.to_string(), "f:3: Syntax error (rule 2)");
 }
 
 #[test]

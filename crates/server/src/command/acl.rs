@@ -343,7 +343,7 @@ pub(super) fn load(call: &mut Call<'_>) -> Flow {
             .context
             .access
             .reload()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| crate::daemon::chain(&error))?;
         tracing::info!(client = my_id, "ACL users loaded from the ACL file");
         close_strangers(&server, my_id);
         let clients = server.clients.snapshot();

@@ -67,6 +67,13 @@ impl StateLock {
         Self::of(&base.join(directory), "the state-dir", false)
     }
 
+    /// Which process has the lock of the file or directory at `path`, as far as the system tells. Takes no lock, so that
+    /// nobody is kept from it.
+    #[must_use]
+    pub fn holder(path: &Path) -> Option<u32> {
+        holder(&fs::metadata(path).ok()?)
+    }
+
     fn of(path: &Path, what: &'static str, moves: bool) -> Result<Self, LockError> {
         let failed = |source| LockError::Open {
             what,

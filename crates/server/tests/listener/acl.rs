@@ -314,7 +314,7 @@ async fn an_acl_file_is_loaded_as_a_whole_or_not_at_all() {
         .check(
             "ACL LOAD",
             &format!(
-                "-ERR {path}:2: Unknown command or category name in ACL. WARNING: ACL errors detected, no change to the \
+                "-ERR {path}:2: Unknown command or category name in ACL (rule 2, '+nope'). WARNING: ACL errors detected, no change to the \
                  previously active ACL rules was performed\r\n"
             ),
         )
