@@ -401,6 +401,7 @@ impl Coordinator {
             for instance in group.instances.values_mut() {
                 instance.health.forgive(now, stall.gap);
             }
+            group.slept(stall.gap, &mut self.cx);
         }
         for peer in self.cx.peers.values_mut() {
             peer.health.forgive(now, stall.gap);

@@ -97,7 +97,7 @@ impl Group {
     }
 
     /// Whether a majority of the sentinels, ourselves included, holds the same configuration now.
-    fn is_confirmed(&self, cx: &Context) -> bool {
+    pub(crate) fn is_confirmed(&self, cx: &Context) -> bool {
         let Some(record) = cx.registry.groups.get(&self.name) else {
             return false;
         };
@@ -106,6 +106,7 @@ impl Group {
                 told.epoch == record.config_epoch
                     && cx.names.same(&told.primary, &self.primary)
                     && cx.now.since(told.at) < CONFIRMATION_LIFETIME
+                    && cx.tilt.is_news(told.at)
             })
         });
         agreeing.count() + 1 > record.voters() / 2

@@ -12,6 +12,9 @@ use crate::time::Instant;
 /// milliseconds; what is above this would shorten somebody's `down-after-milliseconds` noticeably.
 const STALL: Duration = Duration::from_millis(200);
 
+/// How long it takes until everything that has waited in buffers during a stall is read, and then some.
+const OLD_NEWS: Duration = Duration::from_secs(1);
+
 /// What a late turn means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stall {
@@ -26,6 +29,7 @@ pub(crate) struct Stall {
 pub(crate) struct Tilt {
     since: Option<Instant>,
     total: u64,
+    woke_at: Instant,
 }
 
 impl Tilt {
@@ -35,6 +39,7 @@ impl Tilt {
         if gap < STALL {
             return None;
         }
+        self.woke_at = now;
         let reported = gap > trigger;
         if reported {
             self.since = Some(now);
@@ -49,6 +54,17 @@ impl Tilt {
 
     pub(crate) const fn since(&self) -> Option<Instant> {
         self.since
+    }
+
+    /// When the last stall ended, long or short.
+    pub(crate) const fn woke_at(&self) -> Instant {
+        self.woke_at
+    }
+
+    /// Whether what came in at `at` tells how things are, and not how they were when this process last ran: what was sent
+    /// meanwhile has waited in buffers, and comes first.
+    pub(crate) fn is_news(&self, at: Instant) -> bool {
+        self.woke_at == Instant::ZERO || at >= self.woke_at + OLD_NEWS
     }
 
     pub(crate) const fn total(&self) -> u64 {

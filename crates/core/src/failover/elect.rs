@@ -39,7 +39,7 @@ const MAX_PATIENCE: Duration = Duration::from_secs(15);
 /// less than others do.
 const MAX_PATIENCE_DOWN: Duration = Duration::from_secs(6);
 /// How long a leader may be silent before it counts as gone. It is pinged five times within.
-const LEADER_SILENCE: Duration = Duration::from_millis(500);
+pub(super) const LEADER_SILENCE: Duration = Duration::from_millis(500);
 /// How often the state of a followed leader is looked at.
 const LEADER_CHECK_PERIOD: Duration = Duration::from_millis(50);
 

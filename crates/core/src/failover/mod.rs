@@ -130,7 +130,7 @@ impl Group {
         let Some(run) = self.run.take() else { return };
         self.retract_orders(cx);
         let kind = match reason {
-            AbortReason::NotElected => Some(EventKind::AbortNotElected),
+            AbortReason::NotElected | AbortReason::Stalled => Some(EventKind::AbortNotElected),
             AbortReason::NoGoodReplica => Some(EventKind::AbortNoGoodReplica),
             AbortReason::CandidateTimeout | AbortReason::Refused => Some(EventKind::AbortCandidateTimeout),
             AbortReason::PrimaryTimeout => Some(EventKind::AbortPrimaryTimeout),
@@ -167,6 +167,20 @@ impl Group {
                     instance.info_asked_at = None;
                 }
             }
+        }
+    }
+
+    /// This process did not run for `gap`. If the others hold it for gone since, they have another leader by now, or a
+    /// new primary already: what was not ordered yet is not ordered any more.
+    pub(crate) fn slept(&mut self, gap: Duration, cx: &mut Context) {
+        let unordered = self.run.as_ref().is_some_and(|run| {
+            matches!(
+                run.stage,
+                Stage::Electing { .. } | Stage::Selecting { .. } | Stage::Promoting { sent_at: None, .. }
+            )
+        });
+        if unordered && gap >= elect::LEADER_SILENCE && !bugs::has(Bug::OldLeaderGoesOn) {
+            self.abort(AbortReason::Stalled, cx);
         }
     }
 

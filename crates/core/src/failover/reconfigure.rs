@@ -15,9 +15,12 @@ use crate::time::Instant;
 impl Group {
     /// Tells the next replicas, notes who has followed, and ends when all that can be reached have.
     pub(super) fn reconfigure(&mut self, since: Instant, cx: &mut Context) {
-        let stands = self.keep_promoted(since, cx);
+        let trusted = self.is_still_right(since, cx);
+        let stands = self.keep_promoted(since, trusted, cx);
         self.note_progress(cx);
-        self.tell_next(cx);
+        if trusted {
+            self.tell_next(cx);
+        }
         let unfinished = self
             .replicas()
             .filter(|(_, replica)| !replica.is_sdown() && replica.following != Following::Done)
@@ -42,16 +45,22 @@ impl Group {
             .map(|(addr, _)| addr.clone())
             .collect();
         self.finish(outcome, cx);
-        if late && !self.primary_is_sdown() {
+        if late && trusted && !self.primary_is_sdown() {
             for addr in untold {
                 self.point_at_primary(&addr, EventKind::ReconfigureSentBestEffort, cx);
             }
         }
     }
 
+    /// Whether what was installed since then can be taken for right: a coordinator that slept meanwhile may have been
+    /// replaced, and its primary too, so that a majority has to confirm it.
+    fn is_still_right(&self, since: Instant, cx: &Context) -> bool {
+        cx.tilt.woke_at() <= since || self.is_confirmed(cx) || bugs::has(Bug::OldLeaderGoesOn)
+    }
+
     /// Promotes the new primary again if something else made it a replica before everybody knew of it: a
     /// coordinator that missed the news, or an operator. Gives whether it is a primary.
-    fn keep_promoted(&mut self, since: Instant, cx: &mut Context) -> bool {
+    fn keep_promoted(&mut self, since: Instant, trusted: bool, cx: &mut Context) -> bool {
         let Some(primary) = self.instances.get_mut(&self.primary) else {
             return true;
         };
@@ -59,7 +68,8 @@ impl Group {
             return true;
         }
         let last_told = primary.told_at.unwrap_or(since).max(since);
-        if primary.info_at.is_some_and(|at| at >= last_told) && primary.link.is_up() {
+        let news = primary.info_at.is_some_and(|at| at >= last_told);
+        if trusted && news && primary.link.is_up() {
             primary.told_by = tell(primary, None, cx);
             primary.told_at = Some(cx.now);
             primary.info_asked_at = Some(cx.now);

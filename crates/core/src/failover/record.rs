@@ -70,6 +70,8 @@ pub enum AbortReason {
     PrimaryTimeout,
     /// Another coordinator installed a newer configuration.
     Superseded,
+    /// This coordinator did not run for so long that the others hold it for gone.
+    Stalled,
     /// An operator reset or removed the group.
     Withdrawn,
 }
@@ -85,6 +87,7 @@ impl AbortReason {
             Self::Refused => "refused",
             Self::PrimaryTimeout => "primary_timeout",
             Self::Superseded => "superseded",
+            Self::Stalled => "stalled",
             Self::Withdrawn => "withdrawn",
         }
     }
@@ -99,6 +102,7 @@ impl fmt::Display for AbortReason {
             Self::Refused => "a server refused to change its role, see -reconf-refused",
             Self::PrimaryTimeout => "the primary could not be asked to hand over in time",
             Self::Superseded => "another sentinel installed a newer configuration",
+            Self::Stalled => "this sentinel did not run for so long that another may lead by now",
             Self::Withdrawn => "an operator reset or removed the group",
         })
     }

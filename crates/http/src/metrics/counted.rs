@@ -151,6 +151,7 @@ const OUTCOMES: &[Outcome] = &[
     Outcome::Aborted(AbortReason::CandidateTimeout),
     Outcome::Aborted(AbortReason::Refused),
     Outcome::Aborted(AbortReason::Superseded),
+    Outcome::Aborted(AbortReason::Stalled),
     Outcome::Aborted(AbortReason::Withdrawn),
 ];
 
