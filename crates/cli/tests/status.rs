@@ -117,7 +117,14 @@ fn a_redis_sentinel_is_shown_with_its_group() {
     );
 
     let check = |at: &str| run(&["status", "--check", "--sentinel", at]);
-    let well = check(&at_acl);
+    let well = until("the primary is in sight", || {
+        let output = check(&at_acl);
+        output
+            .status
+            .success()
+            .then_some(output.clone())
+            .ok_or_else(|| stdout(&output))
+    });
     assert_eq!(
         (stdout(&well).as_str(), well.status.code()),
         ("OK: 1 group\n", Some(0))

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::report::{Group, GroupState, Report, Role};
+use super::report::{Group, GroupState, Member, Report, Role};
 
 /// The exit status if nothing could be learnt.
 pub(super) const UNKNOWN: u8 = 3;
@@ -56,12 +56,24 @@ impl fmt::Display for Verdict {
 
 fn no_primary(group: &Group) -> Option<String> {
     let state = match group.state {
+        GroupState::Up if is_cut_off(group) => "there is no link to its primary",
         GroupState::Up => return None,
         GroupState::SubjectivelyDown => "its primary is subjectively down",
         GroupState::ObjectivelyDown => "its primary is objectively down",
         GroupState::FailoverInProgress => "a failover is in progress",
     };
     Some(format!("group {}: {state}", group.name))
+}
+
+/// Whether the primary cannot be reached, though it is not held to be down yet.
+fn is_cut_off(group: &Group) -> bool {
+    group
+        .primary()
+        .is_some_and(|primary| has(primary, "disconnected"))
+}
+
+fn has(member: &Member, flag: &str) -> bool {
+    member.flags.iter().any(|known| known == flag)
 }
 
 /// Says so if the sentinels in sight are too few for a failover.
@@ -71,7 +83,7 @@ fn outvoted(group: &Group) -> Option<String> {
         .iter()
         .filter(|member| member.role == Role::Sentinel);
     let in_sight = 1 + others
-        .filter(|member| !member.down && !member.flags.iter().any(|flag| flag == "disconnected"))
+        .filter(|member| !member.down && !has(member, "disconnected"))
         .count() as u64;
     let needed = (group.sentinels / 2 + 1).max(group.quorum.unwrap_or(0));
     (in_sight < needed).then(|| {
@@ -112,6 +124,9 @@ mod tests {
             status == 1 && text.contains("2 of 2 sentinels in sight, 3 needed"),
             "{text}"
         );
+        let cut_off = |report: &mut Report| report.groups[0].members[0].flags.push("disconnected".to_owned());
+        let words = "CRITICAL: group cache: there is no link to its primary";
+        assert_eq!(verdict(cut_off), (2, words.to_owned()));
         let (status, text) = verdict(|report| report.trouble.push("no room".to_owned()));
         assert_eq!((status, text.as_str()), (1, "WARNING: no room"));
         let (status, text) = verdict(|report| report.groups.clear());
