@@ -376,6 +376,8 @@ impl Daemon {
         };
         tasks.spawn(signals.watch(shutdown.clone(), reopen));
         supervisor.ready(&status);
+        let (insisting, stop) = (Arc::clone(&supervisor), shutdown.clone());
+        tasks.spawn(async move { insisting.insist(&status, &stop).await });
         let stop = shutdown.clone();
         tasks.spawn(async move {
             stop.cancelled().await;

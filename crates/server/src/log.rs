@@ -257,7 +257,11 @@ impl Writer {
             }
             match message {
                 Message::Line(line) => self.write(&line),
-                Message::System(line) => self.system.send(&line),
+                Message::System(line) => {
+                    if let Some(notice) = self.system.send(&line) {
+                        self.write(notice.as_bytes());
+                    }
+                }
                 Message::Wake => {}
                 Message::Stop => return,
             }

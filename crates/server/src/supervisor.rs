@@ -12,10 +12,16 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use bellwether_conf::Supervised;
-use tracing::{info, warn};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 /// Where systemd tells its address.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// How soon systemd is told again that clients are served. It waits for 90 seconds by default, and a queue is read within
+/// milliseconds once it is read at all.
+const READY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What upstart sets for those that it starts.
 const UPSTART_JOB: &str = "UPSTART_JOB";
@@ -37,6 +43,8 @@ pub enum Supervisor {
 pub struct Systemd {
     socket: UnixDatagram,
     address: SocketAddr,
+    /// `READY=1` found a full queue.
+    owes_ready: Notify,
 }
 
 impl Supervisor {
@@ -102,7 +110,7 @@ impl Supervisor {
     pub(crate) fn ready(&self, status: &str) {
         match self {
             Self::None => {}
-            Self::Systemd(systemd) => systemd.tell(&format!("READY=1\nSTATUS={status}\n")),
+            Self::Systemd(systemd) => systemd.tell_ready(status),
             Self::Upstart => {
                 info!("supervised by upstart, will stop to signal readiness");
                 if let Err(error) =
@@ -110,6 +118,22 @@ impl Supervisor {
                 {
                     warn!("cannot stop for upstart: {error}");
                 }
+            }
+        }
+    }
+
+    /// Tells systemd again that clients are served, where its queue was full: it would wait for that and then end the process.
+    /// Runs until the daemon stops.
+    pub(crate) async fn insist(&self, status: &str, shutdown: &CancellationToken) {
+        let Self::Systemd(systemd) = self else { return };
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = systemd.owes_ready.notified() => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(READY_AGAIN_AFTER) => systemd.tell_ready(status),
             }
         }
     }
@@ -148,13 +172,37 @@ impl Systemd {
         let socket = UnixDatagram::unbound()?;
         // Messages are few, and systemd reads them; were its queue full, we should not wait for that.
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            owes_ready: Notify::new(),
+        })
+    }
+
+    fn tell_ready(&self, status: &str) {
+        match self.send(&format!("READY=1\nSTATUS={status}\n")) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                debug!("systemd has a full queue: it is told again that clients are served");
+                self.owes_ready.notify_one();
+            }
+            told => warn_unless_told(told),
+        }
     }
 
     fn tell(&self, message: &str) {
-        if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address) {
-            warn!("systemd was not told: {error}");
-        }
+        warn_unless_told(self.send(message));
+    }
+
+    fn send(&self, message: &str) -> io::Result<()> {
+        self.socket
+            .send_to_addr(message.as_bytes(), &self.address)
+            .map(drop)
+    }
+}
+
+fn warn_unless_told(told: io::Result<()>) {
+    if let Err(error) = told {
+        warn!("systemd was not told: {error}");
     }
 }
 
@@ -208,6 +256,39 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).expect("a name");
         let listener = UnixDatagram::bind_addr(&address).expect("a socket");
         check(&told(&listener, OsStr::new(&format!("@{name}"))));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_told_again_of_the_start() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("notify");
+        let listener = UnixDatagram::bind(&path).expect("a socket");
+        let other = UnixDatagram::unbound().expect("a socket");
+        other.set_nonblocking(true).expect("it does not wait");
+        while other.send_to(b"busy", &path).is_ok() {}
+        let supervisor = Supervisor::systemd(path.as_os_str());
+        let shutdown = CancellationToken::new();
+        supervisor.ready("Serving");
+        listener
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .expect("a timeout");
+        let reader = tokio::task::spawn_blocking(move || {
+            loop {
+                let mut message = [0; 512];
+                let len = listener.recv(&mut message).expect("a message");
+                if &message[..len] != b"busy" {
+                    return String::from_utf8_lossy(&message[..len]).into_owned();
+                }
+            }
+        });
+        let insisted = supervisor.insist("Serving", &shutdown);
+        let ended = async {
+            let message = reader.await.expect("a message");
+            shutdown.cancel();
+            message
+        };
+        let ((), message) = tokio::join!(insisted, ended);
+        assert_eq!(message, "READY=1\nSTATUS=Serving\n");
     }
 
     #[test]

@@ -79,7 +79,11 @@ pub(super) struct Sender {
     path: PathBuf,
     socket: Option<UnixDatagram>,
     last_try: Option<Instant>,
+    /// Why the last try came to nothing, until that is told.
+    refused: Option<io::Error>,
     lost: u64,
+    /// Whether it was said that nobody listens.
+    is_told: bool,
 }
 
 impl Default for Sender {
@@ -94,16 +98,29 @@ impl Sender {
             path,
             socket: None,
             last_try: None,
+            refused: None,
             lost: 0,
+            is_told: false,
         }
     }
 
-    /// Sends a line, if somebody takes it.
-    pub(super) fn send(&mut self, line: &[u8]) {
+    /// Sends a line, if somebody takes it. If nobody listens, gives what is to be said of that in the other log: once, until
+    /// somebody has listened again.
+    #[must_use]
+    pub(super) fn send(&mut self, line: &[u8]) -> Option<String> {
         let line = line.get(..MAX_LINE_BYTES).unwrap_or(line);
         let lost = format!("<45>{} lines before this one are lost", self.lost);
         let is_sent = (self.lost == 0 || self.try_send(lost.as_bytes())) && self.try_send(line);
         self.lost = if is_sent { 0 } else { self.lost.saturating_add(1) };
+        if is_sent {
+            self.is_told = false;
+        }
+        let cause = self.refused.take().filter(|_| !self.is_told)?;
+        self.is_told = true;
+        Some(format!(
+            "syslog-enabled: lines do not reach the system's log by {}: {cause}\n",
+            self.path.display()
+        ))
     }
 
     fn try_send(&mut self, line: &[u8]) -> bool {
@@ -116,7 +133,10 @@ impl Sender {
                 return false;
             }
             self.last_try = Some(now);
-            self.socket = self.connect().ok();
+            match self.connect() {
+                Ok(socket) => self.socket = Some(socket),
+                Err(error) => self.refused = Some(error),
+            }
         }
         let Some(socket) = &self.socket else {
             return false;
@@ -155,29 +175,36 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("log");
         let mut sender = Sender::to(path.clone());
-        sender.send(b"nobody");
-        sender.send(b"is there");
+        let notice = sender.send(b"nobody").expect("a notice");
+        let name = path.display();
+        let expected = format!("syslog-enabled: lines do not reach the system's log by {name}: No such file");
+        assert!(
+            notice.starts_with(&expected) && notice.ends_with('\n'),
+            "{notice}"
+        );
+        sender.last_try = None;
+        assert_eq!(sender.send(b"is there"), None);
         let listener = UnixDatagram::bind(&path).expect("a socket");
         listener
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a timeout");
         // As if the time to look again had come.
         sender.last_try = None;
-        sender.send(b"one");
+        assert_eq!(sender.send(b"one"), None);
         assert_eq!(receive(&listener), "<45>2 lines before this one are lost");
         assert_eq!(receive(&listener), "one");
-        sender.send(&[b'x'; 3 * MAX_LINE_BYTES]);
+        assert_eq!(sender.send(&[b'x'; 3 * MAX_LINE_BYTES]), None);
         assert_eq!(receive(&listener).len(), MAX_LINE_BYTES);
         // One that was started anew is found again.
         drop(listener);
         std::fs::remove_file(&path).expect("removed");
-        sender.send(b"lost");
+        assert_eq!(sender.send(b"lost"), None);
         let listener = UnixDatagram::bind(&path).expect("a socket");
         listener
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a timeout");
         sender.last_try = None;
-        sender.send(b"two");
+        assert_eq!(sender.send(b"two"), None);
         assert_eq!(receive(&listener), "<45>1 lines before this one are lost");
         assert_eq!(receive(&listener), "two");
     }
@@ -189,7 +216,7 @@ mod tests {
         let _deaf = UnixDatagram::bind(&path).expect("a socket");
         let mut sender = Sender::to(path);
         while sender.lost < 10 {
-            sender.send(&[b'x'; 1024]);
+            assert_eq!(sender.send(&[b'x'; 1024]), None);
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bellwether_conf::TlsOptions;
 use bellwether_core::Secret;
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tracing::warn;
 
@@ -53,8 +53,7 @@ pub(super) fn certificates(
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(directive, path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates =
-        certificates.map_err(|error| content(directive, path, format!("is no PEM file: {error}")))?;
+    let certificates = certificates.map_err(|error| content(directive, path, broken(&error)))?;
     if certificates.is_empty() {
         return Err(content(directive, path, "holds no certificate in PEM form"));
     }
@@ -83,8 +82,28 @@ pub(super) fn private_key(
             turn it into a present one with: openssl pkcs8 -topk8 -in OLD -out NEW";
         return Err(content(directive, path, reason));
     }
-    PrivateKeyDer::from_pem_slice(&bytes)
-        .map_err(|_| content(directive, path, "holds no private key in PEM form"))
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        pem::Error::MissingSectionEnd { .. } => content(directive, path, broken(&error)),
+        _ => content(directive, path, "holds no private key in PEM form"),
+    })
+}
+
+/// What is wrong with a PEM file, without a byte of its lines.
+fn broken(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            // Of the line only what the section is called.
+            let section = String::from_utf8_lossy(end_marker);
+            format!("is cut off: there is no line -----END {section}-----")
+        }
+        pem::Error::IllegalSectionStart { .. } => {
+            "is no PEM file: a line that begins with -----BEGIN does not end with -----".to_owned()
+        }
+        pem::Error::Base64Decode(_) => {
+            "is damaged: there is no base64 between a BEGIN and its END".to_owned()
+        }
+        other => format!("is no PEM file: {other}"),
+    }
 }
 
 const ENCRYPTED_KEY: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
@@ -174,6 +193,43 @@ mod tests {
             assert!(error.to_string().contains("/pipe"), "{error}");
             let cause = std::error::Error::source(&error).expect("a cause").to_string();
             assert_eq!(cause, "it is a named pipe and no regular file");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_written_in_half_is_called_so() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file.pem");
+        for (text, certificate, key) in [
+            (
+                "-----BEGIN CERTIFICATE-----\nTUlJ\n",
+                "is cut off: there is no line -----END CERTIFICATE-----",
+                "is cut off: there is no line -----END CERTIFICATE-----",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nTUlJ\n-----END PRI",
+                "is cut off: there is no line -----END PRIVATE KEY-----",
+                "is cut off: there is no line -----END PRIVATE KEY-----",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n,,,,\n-----END CERTIFICATE-----\n",
+                "is damaged: there is no base64 between a BEGIN and its END",
+                "holds no private key in PEM form",
+            ),
+            (
+                "-----BEGIN CERTIF\nTUlJ\n",
+                "is no PEM file: a line that begins with -----BEGIN does not end with -----",
+                "holds no private key in PEM form",
+            ),
+        ] {
+            fs::write(&path, text).expect("written");
+            let name = path.display();
+            let error = certificates("tls-cert-file", &path).expect_err(text).to_string();
+            assert_eq!(error, format!("tls-cert-file: {name} {certificate}"));
+            let error = private_key("tls-key-file", &path, None)
+                .expect_err(text)
+                .to_string();
+            assert_eq!(error, format!("tls-key-file: {name} {key}"));
         }
     }
 
