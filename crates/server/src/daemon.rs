@@ -5,6 +5,7 @@
 
 mod bind;
 mod files;
+mod pid;
 mod random;
 mod unix;
 
@@ -350,7 +351,7 @@ impl Daemon {
             "Serving on port {}, with {groups} {noun} at the start",
             identity.port
         );
-        write_pidfile(pidfile.as_deref());
+        let pidfile = pidfile.filter(|path| pid::write(path));
         let scripts = context.scripts.clone();
         tasks.spawn(scripts.run(driver.announcer.clone(), shutdown.clone()));
         if let Some(tls) = &tls {
@@ -529,13 +530,5 @@ fn limits(options: &DaemonOptions) -> Limits {
         protected_mode: options.protected_mode,
         replies: options.output_limits.normal,
         ..Limits::default()
-    }
-}
-
-/// As Sentinel, a failure is only logged.
-fn write_pidfile(path: Option<&Path>) {
-    let Some(path) = path else { return };
-    if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
-        warn!("cannot write the pid file {}: {error}", path.display());
     }
 }
