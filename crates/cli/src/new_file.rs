@@ -37,7 +37,7 @@ pub(crate) fn write(path: &Path, text: &str, like: Option<&Path>) -> anyhow::Res
         .with_context(|| format!("writing {}", path.display()))
 }
 
-/// Makes sure that [`write`] would not find the file there already, before something else is written.
+/// Makes sure that [`write()`] would not find the file there already, before something else is written.
 ///
 /// # Errors
 /// If it is there.
