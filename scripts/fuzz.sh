@@ -4,6 +4,7 @@
 #   scripts/fuzz.sh [TARGET…]
 #
 #   FUZZ_SECONDS    how long each target runs (20)
+#   FUZZ_SEED       where chance begins (1: a gate goes the same way each time; 0 is another way each time)
 #   FUZZ_SANITIZER  a sanitizer of rustc, such as `address`. Our own code has nothing unsafe, so by default there is none,
 #                   which is twice as fast.
 #
@@ -14,6 +15,7 @@ set -euo pipefail
 cd "$ROOT"
 
 SECONDS_EACH="${FUZZ_SECONDS:-20}"
+SEED="${FUZZ_SEED:-1}"
 SANITIZER="${FUZZ_SANITIZER:-none}"
 TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}/fuzz"
 BIN_DIR="$TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release"
@@ -39,7 +41,7 @@ run() {
   [ -d "$corpus" ] || { echo "no kept inputs for $target: $corpus"; return 1; }
   work="$(mktemp -d)"
   mkdir -p "$FOUND_DIR" "$work/new"
-  "$BIN_DIR/$target" -max_total_time="$SECONDS_EACH" -timeout="$INPUT_LIMIT_S" -rss_limit_mb="$MEMORY_LIMIT_MIB" \
+  "$BIN_DIR/$target" -seed="$SEED" -max_total_time="$SECONDS_EACH" -timeout="$INPUT_LIMIT_S" -rss_limit_mb="$MEMORY_LIMIT_MIB" \
     -print_final_stats=1 -artifact_prefix="$FOUND_DIR/$target-" "$work/new" "$corpus" >"$work/log" 2>&1 || status=$?
   if [ "$status" -eq 0 ]; then
     printf '%-8s %9d executions, %3d kept inputs, %5d more that reached something new\n' "$target" \
