@@ -191,9 +191,11 @@ impl Context {
         &mut self,
         kind: EventKind,
         group: Option<&GroupName>,
-        mut payload: String,
+        payload: String,
         reason: Option<String>,
     ) {
+        let mut payload = on_one_line(payload);
+        let reason = reason.map(on_one_line);
         if payload.len() > MAX_PAYLOAD_LEN {
             let end = (0..=MAX_PAYLOAD_LEN)
                 .rev()
@@ -439,4 +441,13 @@ fn credentials(options: &GroupOptions) -> Option<Credentials> {
         user: options.auth_user.clone(),
         password,
     })
+}
+
+/// What others say goes into events, and must not look like another line of the log or another message.
+fn on_one_line(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, "?")
+    } else {
+        text
+    }
 }
