@@ -3,7 +3,7 @@
 #
 #   scripts/fuzz.sh [TARGET…]
 #
-#   FUZZ_SECONDS    how long each target runs (20)
+#   FUZZ_SECONDS    how long each target runs (10)
 #   FUZZ_SEED       where chance begins (1: a gate goes the same way each time; 0 is another way each time)
 #   FUZZ_SANITIZER  a sanitizer of rustc, such as `address`. Our own code has nothing unsafe, so by default there is none,
 #                   which is twice as fast.
@@ -14,7 +14,7 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
 
-SECONDS_EACH="${FUZZ_SECONDS:-20}"
+SECONDS_EACH="${FUZZ_SECONDS:-10}"
 SEED="${FUZZ_SEED:-1}"
 SANITIZER="${FUZZ_SANITIZER:-none}"
 TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}/fuzz"
