@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bellwether_core::{Cause, EventKind, FailoverReceipt, Outcome};
+use bellwether_core::{Cause, EventKind, FailoverReceipt};
 
 /// Counts, by what was met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,16 +39,6 @@ pub(crate) const fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
-/// The word for an outcome.
-#[must_use]
-pub(crate) const fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Completed => "completed",
-        Outcome::CompletedLate => "completed_late",
-        Outcome::Aborted(reason) => reason.label(),
-    }
-}
-
 impl Coverage {
     pub(crate) fn fault(&mut self, kind: &'static str) {
         *self.faults.entry(kind).or_default() += 1;
@@ -63,7 +53,7 @@ impl Coverage {
     }
 
     pub(crate) fn failover(&mut self, receipt: &FailoverReceipt) {
-        let key = (cause_name(receipt.cause), outcome_name(&receipt.outcome));
+        let key = (cause_name(receipt.cause), receipt.outcome.label());
         *self.failovers.entry(key).or_default() += 1;
     }
 

@@ -13,6 +13,7 @@ use crate::event::EventKind;
 use crate::group::Group;
 use crate::instance::info::Role;
 use crate::instance::{Following, Instance};
+use crate::monitor::is_silent;
 use crate::time::{Instant, whole_millis};
 
 /// How long a hand-over may take at most, and so how long writes may wait. A replica that lags by more than it can
@@ -113,7 +114,7 @@ impl Group {
             }
             Some(_) => match run.given_up_at {
                 Some(at) => self.conclude_hand_over(at, cx),
-                None if lost || self.is_silent(&candidate, cx) || cx.due(ends_at) => {
+                None if lost || self.candidate_is_silent(&candidate, cx) || cx.due(ends_at) => {
                     self.give_hand_over_up(cx)
                 }
                 None => {}
@@ -158,12 +159,11 @@ impl Group {
     }
 
     /// Whether the candidate has been silent for too long: writes need not wait for one that has died.
-    fn is_silent(&self, candidate: &Addr, cx: &mut Context) -> bool {
+    fn candidate_is_silent(&self, candidate: &Addr, cx: &mut Context) -> bool {
         let Some(replica) = self.instances.get(candidate) else {
             return true;
         };
-        let since = replica.health.unanswered_since();
-        since.is_some_and(|since| cx.due(since + MAX_SILENCE))
+        is_silent(replica.health.unanswered_since(), MAX_SILENCE, cx)
     }
 
     fn accept_hand_over(&mut self, candidate: Addr, since: Instant, cx: &mut Context) {
