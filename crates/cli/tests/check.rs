@@ -4,7 +4,7 @@ mod support;
 
 use std::{path::Path, process::Command};
 
-use support::{run, stderr, stdout, write};
+use support::{certificate, run, stderr, stdout, write};
 
 const BROKEN: &str = "\
 port 26379
@@ -196,30 +196,6 @@ fn users_are_looked_at() {
     assert!(!text.contains("secret"), "{text}");
     let start = run(&[&file]);
     assert!(stderr(&start).contains("s.conf:2:6\n"), "{}", stderr(&start));
-}
-
-/// A certificate and its key, as `openssl` makes them.
-fn certificate(dir: &Path, name: &str) -> [String; 2] {
-    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
-    let [cert, key] = ["pem", "key"].map(path);
-    let args = [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=x",
-    ];
-    let output = Command::new("openssl")
-        .args(args)
-        .args(["-keyout", &key, "-out", &cert])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    [cert, key]
 }
 
 #[test]

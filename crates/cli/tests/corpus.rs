@@ -7,7 +7,7 @@ mod support;
 use std::{net::TcpListener, path::Path, process::Command};
 
 use Expected::{OnlyTheirs, Refused, Taken};
-use support::{run, stdout, write};
+use support::{certificate, run, stdout, write};
 
 /// What is expected of a file.
 #[derive(Clone, Copy, Debug)]
@@ -130,27 +130,6 @@ fn reference(file: &str, dir: &Path, port: &str) -> Result<(), String> {
     } else {
         Err(said)
     }
-}
-
-fn certificate(dir: &Path, name: &str) {
-    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
-    let args = [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=x",
-    ];
-    let output = Command::new("openssl")
-        .args(args)
-        .args(["-keyout", &path("key"), "-out", &path("pem")])
-        .output()
-        .expect("openssl is installed");
-    assert!(output.status.success(), "{}", support::stderr(&output));
 }
 
 #[test]

@@ -118,3 +118,27 @@ pub(crate) fn write(dir: &Path, name: &str, text: &str) -> String {
     std::fs::write(&path, text).expect("the file can be written");
     path.to_str().expect("a path in UTF-8").to_owned()
 }
+
+/// A certificate and its key, as `openssl` makes them.
+pub(crate) fn certificate(dir: &Path, name: &str) -> [String; 2] {
+    let path = |kind: &str| dir.join(format!("{name}.{kind}")).display().to_string();
+    let [cert, key] = ["pem", "key"].map(path);
+    let args = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=x",
+    ];
+    let output = Command::new("openssl")
+        .args(args)
+        .args(["-keyout", &key, "-out", &cert])
+        .output()
+        .expect("openssl is installed");
+    assert!(output.status.success(), "{}", stderr(&output));
+    [cert, key]
+}
