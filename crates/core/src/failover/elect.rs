@@ -60,7 +60,7 @@ impl Group {
             self.stands_at = None;
             return;
         }
-        let may_override = self.lacks_replica && self.choose(cx).is_ok();
+        let may_override = self.lacks_replica && (self.choose(cx).is_ok() || self.heir(cx).is_some());
         if !may_override && !cx.due(self.retry_at) {
             return;
         }

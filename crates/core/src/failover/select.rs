@@ -11,7 +11,7 @@ use crate::decision::Decision;
 use crate::event::EventKind;
 use crate::group::Group;
 use crate::instance::Instance;
-use crate::instance::info::Role;
+use crate::instance::info::{Info, Role};
 use crate::time::Instant;
 
 /// How long to wait for fresh INFO from replicas that are connected. They answer in a millisecond; one that
@@ -97,9 +97,63 @@ impl Group {
             }
             Err(passed_over) => {
                 run.passed_over = passed_over;
-                self.abort(AbortReason::NoGoodReplica, cx);
+                match self.heir(cx) {
+                    Some(heir) => self.acknowledge(heir, cx),
+                    None => self.abort(AbortReason::NoGoodReplica, cx),
+                }
             }
         }
+    }
+
+    /// The replica that the primary itself follows: it has taken over in a hand-over whose leader could not see it, and
+    /// died. Nobody else can be promoted, and while the group goes by the old name nobody may: the server that is well
+    /// is no replica by that name.
+    pub(super) fn heir(&self, cx: &Context) -> Option<Addr> {
+        let primary = self.primary_instance()?;
+        let obeys = primary.role == Role::Replica && !primary.info.hand_over.is_under_way();
+        let silent = cx.now.since(primary.health.last_ok()) > MAX_PING_AGE;
+        if !obeys || silent || !primary.link.is_up() {
+            return None;
+        }
+        let host = primary.info.primary_host.as_ref()?;
+        let addr = Addr::parse(host, primary.info.primary_port)?;
+        let addr = self.find_instance(cx, &addr)?;
+        let heir = self.instances.get(addr).filter(|_| *addr != self.primary)?;
+        // One of other data, or that must not be a primary, has not taken over from this one by a hand-over.
+        let fits = heir.is_sdown() && heir.priority() > 0 && are_kin(&heir.info, &primary.info);
+        fits.then(|| addr.clone())
+    }
+
+    /// Names the heir the primary that it is already. It is down: as soon as a quorum has seen that too, the next
+    /// failover chooses by the ordinary rules among all others, the former primary included.
+    fn acknowledge(&mut self, heir: Addr, cx: &mut Context) {
+        let payload = self.describe(cx, &heir);
+        let Some(run) = &mut self.run else { return };
+        run.candidate = Some(heir.clone());
+        run.stage = Stage::Promoting {
+            candidate: heir.clone(),
+            since: cx.now,
+            sent_at: None,
+            refused: false,
+        };
+        let config_epoch = run.epoch.into();
+        let reason = "the primary has handed over to it and follows it";
+        cx.event(
+            EventKind::SelectedReplica,
+            Some(&self.name),
+            payload,
+            Some(reason.to_owned()),
+        );
+        cx.propose(Decision::CandidateChosen {
+            group: self.name.clone(),
+            candidate: heir.clone(),
+        });
+        cx.propose(Decision::Switch {
+            group: self.name.clone(),
+            config_epoch,
+            primary: heir,
+            from: cx.registry.my_id.clone(),
+        });
     }
 
     /// Whether the primary is to hand over by itself.
@@ -233,4 +287,13 @@ impl Group {
             )
         })
     }
+}
+
+/// Whether the data of two servers have one origin, as far as they have told.
+fn are_kin(one: &Info, other: &Info) -> bool {
+    let ids = |info: &Info| [info.replid.clone(), info.replid2.clone()];
+    ids(one)
+        .iter()
+        .flatten()
+        .any(|id| ids(other).iter().flatten().any(|known| known == id))
 }
