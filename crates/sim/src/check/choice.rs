@@ -30,6 +30,8 @@ struct Link {
     whose: Whose,
     to: SocketAddr,
     up: bool,
+    /// When a good answer last came on it.
+    answered_at: Option<Time>,
 }
 
 /// What a connection is for: no two are needed for the same.
@@ -116,8 +118,13 @@ impl Checks {
         };
         let links = &mut self.accounts[n].sight.links;
         let doubled = links.values().any(|link| link.whose == whose);
-        let up = false;
-        links.insert(link, Link { whose, to, up });
+        let begun = Link {
+            whose,
+            to,
+            up: false,
+            answered_at: None,
+        };
+        links.insert(link, begun);
         if doubled {
             let what = format!(
                 "s{} connects to {to}, and has not closed the connection before",
@@ -142,12 +149,15 @@ impl Checks {
     /// A coordinator gets an answer.
     pub(crate) fn heard(&mut self, now: Time, n: usize, link: LinkId, reply: &Reply) {
         let sight = &mut self.accounts[n].sight;
-        let Some(link) = sight.links.get(&link) else {
+        let Some(link) = sight.links.get_mut(&link) else {
             return;
         };
         let told = sight.told.entry(link.to).or_default();
         match reply {
-            Reply::Ping(Pong::Pong | Pong::Loading | Pong::PrimaryDown) => told.answered_at = Some(now),
+            Reply::Ping(Pong::Pong | Pong::Loading | Pong::PrimaryDown) => {
+                told.answered_at = Some(now);
+                link.answered_at = Some(now);
+            }
             Reply::Info(text) => told.facts = Some((now, Facts::of(text))),
             _ => {}
         }
@@ -173,11 +183,13 @@ impl Checks {
         self.accounts[n].sight.sdown.get(&addr).copied()
     }
 
-    /// When a server has last given a good answer, on a connection that stands.
+    /// When a server has last given a good answer on the connection that stands. What came on one before proves nothing
+    /// of this one: a server closes all connections when it is told to change its role, even to the one that it has, and
+    /// where the way is long a new one and a ping take longer than patience lasts.
     pub(super) fn answered(&self, n: usize, addr: SocketAddr) -> Option<Time> {
-        let sight = &self.accounts[n].sight;
-        let stands = sight.links.values().any(|link| link.up && link.to == addr);
-        sight.told.get(&addr)?.answered_at.filter(|_| stands)
+        let links = self.accounts[n].sight.links.values();
+        let stands = links.filter(|link| link.up && link.to == addr);
+        stands.filter_map(|link| link.answered_at).max()
     }
 
     /// A coordinator orders a server to take over.
