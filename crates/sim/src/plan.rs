@@ -234,7 +234,8 @@ pub struct Setup {
     pub bound: Duration,
     /// Whether no acknowledged write may be lost.
     pub loses_nothing: bool,
-    /// The longest time in which a client may be unable to write, faults or not.
+    /// The longest time in which a client may be unable to write, faults or not, while a majority of the coordinators is
+    /// there.
     pub longest_gap: Option<Duration>,
 }
 

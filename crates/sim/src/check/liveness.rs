@@ -94,7 +94,7 @@ impl World {
         self.checks.broken(self.now, Invariant::Converges, what);
     }
 
-    /// No client may have been unable to write for longer than this.
+    /// No client may have been unable to write for longer than this while a majority of the coordinators was there.
     pub fn check_gaps(&mut self, longest: Duration) {
         let gaps = self.writers.iter().map(|writer| writer.longest_gap);
         if let Some((c, gap)) = gaps.enumerate().max_by_key(|(_, gap)| *gap)

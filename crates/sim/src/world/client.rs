@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{COORDINATOR_PORT, World};
+use super::{COORDINATOR_PORT, Node, State, World};
 use crate::message::{ConnId, Message, WriteId};
 use crate::network::{Actor, End, Machine, Packet};
 use crate::time::Time;
@@ -40,7 +40,10 @@ pub(crate) struct Writer {
     pub(crate) wake_at: Time,
     /// When a write of it was last acknowledged.
     pub(crate) written_at: Option<Time>,
-    /// The longest time between two acknowledged writes.
+    /// Since when it could have written again: since its last write, or since there has been a majority of coordinators
+    /// to see to it, whichever is later. `None` as long as there is none.
+    pub(crate) waits_since: Option<Time>,
+    /// The longest time between two acknowledged writes in which there was a majority of coordinators throughout.
     pub(crate) longest_gap: Duration,
     /// What was acknowledged, in order.
     pub(crate) acknowledged: Vec<(WriteId, Time)>,
@@ -55,8 +58,16 @@ impl Writer {
             step: Step::Idle,
             wake_at: Time::ZERO,
             written_at: None,
+            waits_since: None,
             longest_gap: Duration::ZERO,
             acknowledged: Vec::new(),
+        }
+    }
+
+    /// A write was acknowledged, or there is nobody any more who could see to it that one will be.
+    fn stops_waiting(&mut self, now: Time) {
+        if let Some(since) = self.waits_since.take() {
+            self.longest_gap = self.longest_gap.max(now.since(since));
         }
     }
 
@@ -159,10 +170,35 @@ impl World {
     fn acknowledged(&mut self, c: usize, write: WriteId) {
         let now = self.now;
         let writer = &mut self.writers[c];
-        if let Some(before) = writer.written_at {
-            writer.longest_gap = writer.longest_gap.max(now.since(before));
-        }
+        writer.stops_waiting(now);
+        writer.waits_since = self.has_majority.then_some(now);
         writer.written_at = Some(now);
         writer.acknowledged.push((write, now));
+    }
+
+    /// Looks whether a majority of the coordinators runs and reaches each other. Without one nobody may promote anything,
+    /// so that time is not held against them; and what they had begun before has to begin anew.
+    pub(crate) fn look_for_majority(&mut self) {
+        let is_there = self.is_majority_there();
+        let had_majority = std::mem::replace(&mut self.has_majority, is_there);
+        let now = self.now;
+        for writer in &mut self.writers {
+            match (had_majority, self.has_majority) {
+                (true, false) => writer.stops_waiting(now),
+                (false, true) => writer.waits_since = writer.written_at.map(|_| now),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_majority_there(&self) -> bool {
+        let runs = |node: &&Node| node.state == State::Running && self.is_powered(node.machine);
+        let running: Vec<Machine> = self.nodes.iter().filter(runs).map(|node| node.machine).collect();
+        let cuts = self.network.cuts();
+        let reach = |a: Machine, b: Machine| !cuts.contains(&(a, b)) && !cuts.contains(&(b, a));
+        running.iter().any(|a| {
+            let reached = running.iter().filter(|b| *b == a || reach(*a, **b));
+            reached.count() > self.nodes.len() / 2
+        })
     }
 }

@@ -68,6 +68,7 @@ impl World {
             self.active.insert(entry, undo);
             self.after(lasts, Due::Undo(entry));
         }
+        self.look_for_majority();
     }
 
     /// Does what the fault says. `None` if there is nobody to do it to, or somebody did it already.
@@ -282,6 +283,7 @@ impl World {
                 self.network.set_quality(quality);
             }
         }
+        self.look_for_majority();
     }
 
     /// Everything that lasts ends, and nothing more goes wrong.
@@ -303,6 +305,7 @@ impl World {
                 self.start_server(n);
             }
         }
+        self.look_for_majority();
     }
 
     /// A coordinator's process ends; the machine goes on and tells whoever was connected.
@@ -315,6 +318,7 @@ impl World {
             let wait = self.restart_after;
             self.after(wait, Due::Undo(entry));
         }
+        self.look_for_majority();
     }
 
     /// All connections of a process that is gone are closed by the machine that goes on.

@@ -116,6 +116,8 @@ pub struct World {
     restart_after: Duration,
     /// Who was stopped reads their connections in any order.
     pub(crate) any_order: bool,
+    /// Whether a majority of the coordinators runs and reaches each other.
+    has_majority: bool,
     /// How many writes were sent.
     writes: u32,
     /// Nothing goes wrong any more.
@@ -158,6 +160,7 @@ impl World {
             network_upset_at: Time::ZERO,
             restart_after: Duration::from_secs(1),
             any_order: setup.any_order,
+            has_majority: true,
             writes: 0,
             healed: false,
             plan,
