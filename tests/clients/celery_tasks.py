@@ -37,7 +37,10 @@ app.conf.update(
     task_ignore_result=False,
     worker_enable_remote_control=False,
     worker_send_task_events=False,
-    worker_prefetch_multiplier=1,
+    # Celery's default, and no less. When an acknowledgement breaks with its connection, kombu counts the message as under way
+    # until it reconnects. A worker that holds as many of these as it may take at once asks for no further one, so it has no
+    # open connection by which to notice that it must reconnect: it is deaf for good. By 1 that are one or two messages.
+    worker_prefetch_multiplier=4,
 )
 sentinel = Sentinel(ADDRESSES, sentinel_kwargs={"password": SENTINEL_PASSWORD, "socket_timeout": TIMEOUT})
 options = {"socket_timeout": TIMEOUT, "password": SERVER_PASSWORD}
