@@ -216,4 +216,11 @@ mod tests {
         assert!(!Epoch(5).may_leap_to(Epoch(u64::MAX)));
         assert!(!Epoch(5).may_leap_to(Epoch(1 << 63)));
     }
+
+    #[test]
+    fn the_short_form_of_an_id_is_its_beginning() {
+        let short = |text: &str| SentinelId::new(text).map(|id| id.short().to_owned());
+        assert_eq!(short("0123456789abcdef"), Ok("01234567".to_owned()));
+        assert_eq!(short("me"), Ok("me".to_owned()));
+    }
 }

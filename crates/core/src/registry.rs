@@ -420,3 +420,50 @@ impl GroupRecord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_told_only_on_request() {
+        let password = Secret::new("open sesame");
+        assert_eq!(password.expose(), "open sesame");
+        assert_eq!(format!("{password:?}"), "******");
+    }
+
+    #[test]
+    fn the_history_keeps_the_last_failovers() {
+        use crate::failover::{Cause, Outcome, Phases};
+        let group = GroupName::new("mymaster").expect("a name");
+        let primary = Addr::parse("127.0.0.1", 6379).expect("an address");
+        let mut registry = Registry::new(SentinelId::new("me").expect("an id"));
+        registry.apply(&Decision::Monitor {
+            group: group.clone(),
+            primary: primary.clone(),
+            options: GroupOptions::new(2),
+        });
+        let failovers = u64::try_from(MAX_HISTORY).expect("a small number") + 2;
+        for epoch in 1..=failovers {
+            let receipt = FailoverReceipt {
+                epoch: Epoch(epoch),
+                cause: Cause::Manual,
+                outcome: Outcome::Completed,
+                old_primary: primary.clone(),
+                candidate: None,
+                voters: Vec::new(),
+                passed_over: Vec::new(),
+                phases: Phases::default(),
+            };
+            registry.apply(&Decision::FailoverEnded {
+                group: group.clone(),
+                receipt: Box::new(receipt),
+            });
+        }
+        let epochs = registry.groups[&group]
+            .history
+            .iter()
+            .map(|receipt| receipt.epoch.0);
+        assert!(epochs.eq(3..=failovers), "all but the first two are left");
+    }
+}

@@ -108,7 +108,7 @@ impl Stage {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (verb, rest) = words.split_first().ok_or("no command")?;
         match *verb {
-            // show|hide ping|info|hello|ask|connect|persist|links|reasons…: what is printed; at first only `ask` is
+            // show|hide ping|info|hello|ask|connect|persist|links|reasons|whole…: what is printed; at first only `ask` is
             "show" => self.shown.extend(rest.iter().map(ToString::to_string)),
             "hide" => rest.iter().for_each(|word| {
                 self.shown.remove(*word);

@@ -1,6 +1,6 @@
 //! Effects as text.
 
-use bellwether_core::{Answer, Command, Effect, Level, LinkKind};
+use bellwether_core::{Answer, Command, Effect, GroupOverview, Level, LinkKind, Overview};
 
 use super::{Stage, Target};
 
@@ -50,6 +50,12 @@ impl Stage {
                     Some(reason) if self.shown.contains("reasons") => format!("{event} ({reason})"),
                     _ => event.to_string(),
                 }
+            }
+            Effect::Answer { answer, .. } if self.shown.contains("whole") => {
+                for line in whole(answer) {
+                    self.say(&format!("= {line}"));
+                }
+                return;
             }
             Effect::Answer { answer, .. } => format!("= {}", answered(answer)),
             Effect::Addresses(book) => {
@@ -174,7 +180,42 @@ fn answered(answer: &Answer) -> String {
     }
 }
 
-/// The fields that scripts are about; the whole listing is tested where it is made.
+/// An answer with nothing left out.
+fn whole(answer: &Answer) -> Vec<String> {
+    let fields = |listing: &Vec<(&'static str, String)>| {
+        let fields: Vec<_> = listing
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        fields.join(" ")
+    };
+    match answer {
+        Answer::Instance(listing) => vec![fields(listing)],
+        Answer::Instances(all) => all.iter().map(fields).collect(),
+        Answer::InfoCache(groups) => groups.iter().map(|group| format!("{group:?}")).collect(),
+        Answer::Overview(overview) => {
+            let mut overview: Overview = (**overview).clone();
+            let groups = std::mem::take(&mut overview.groups);
+            let parts = groups.into_iter().flat_map(parts);
+            std::iter::once(format!("{overview:?}")).chain(parts).collect()
+        }
+        other => vec![answered(other)],
+    }
+}
+
+/// A group, and below it each of its servers and sentinels.
+fn parts(mut group: GroupOverview) -> Vec<String> {
+    let (replicas, sentinels) = (
+        std::mem::take(&mut group.replicas),
+        std::mem::take(&mut group.sentinels),
+    );
+    let mut parts = vec![format!("{group:?}")];
+    parts.extend(replicas.iter().map(|each| format!("{each:?}")));
+    parts.extend(sentinels.iter().map(|each| format!("{each:?}")));
+    parts
+}
+
+/// The fields that most scripts are about; after `show whole` all are printed.
 fn listing(fields: &[(&'static str, String)]) -> String {
     const SHOWN: [&str; 6] = [
         "name",
