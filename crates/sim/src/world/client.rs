@@ -202,3 +202,57 @@ impl World {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{CoordinatorPick, Data, Fault, Planned, ServerPick, When};
+    use crate::plan::{Profile, Setup};
+
+    /// The longest gap, and the longest time between two writes, of a client whose primary is dead for 15 s while
+    /// so many coordinators are dead for the first 5 s of that.
+    fn gaps(dead_coordinators: usize) -> (Duration, Duration) {
+        let (setup, _) = Setup::of(8, Profile::Handover);
+        let setup = Setup {
+            coordinators: 3,
+            ranks: vec![0, 1, 2],
+            quorum: 2,
+            groups: 1,
+            servers: 2,
+            down_after: Duration::from_secs(1),
+            introduced: true,
+            no_priority: None,
+            writers: 1,
+            ..setup
+        };
+        let at = |secs: u64| When::At(Time::from_millis(secs * 1_000));
+        let dead = (0..dead_coordinators).map(|n| Planned {
+            when: at(9),
+            fault: Fault::CrashCoordinator(CoordinatorPick::Nth(n), Duration::from_secs(6)),
+        });
+        let primary = Planned {
+            when: at(10),
+            fault: Fault::CrashServer(ServerPick::Nth(0), Data::Kept, Duration::from_secs(15)),
+        };
+        let mut world = World::new(&setup, dead.chain([primary]).collect(), false);
+        assert!(
+            world.advance(Time::from_millis(30_000)),
+            "{:?}",
+            world.violation()
+        );
+        let writer = &world.writers[0];
+        let times = writer.acknowledged.iter().map(|(_, at)| *at);
+        let real = times.clone().zip(times.skip(1)).map(|(a, b)| b.since(a)).max();
+        (writer.longest_gap, real.expect("it has written"))
+    }
+
+    #[test]
+    fn time_without_a_majority_is_no_gap() {
+        let (counted, real) = gaps(1);
+        assert_eq!(counted, real, "two of three see to it");
+        let (counted, real) = gaps(2);
+        assert!(real > Duration::from_secs(6), "{real:?}");
+        assert!(counted < Duration::from_secs(3), "{counted:?}");
+        assert!(counted > Duration::from_millis(500), "{counted:?}");
+    }
+}
