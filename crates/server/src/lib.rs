@@ -36,7 +36,7 @@ pub use access::{Access, AccessError, FileError};
 pub use clock::Clock;
 pub use daemon::{Daemon, DaemonError, Start, enter_directory};
 pub use detach::{Detached, Readiness, detach};
-pub use disk::{LockError, MAX_STATE_BYTES, StateLock};
+pub use disk::{LOG_FILE, LockError, LogStore, LogStoreError, MAX_STATE_BYTES, StateLock};
 pub use driver::{DriverError, SaveFailure};
 pub use endpoint::Endpoint;
 pub use handle::{Ask, Handle, HandleEnd, MAX_WAITING_ASKS, Stopped};

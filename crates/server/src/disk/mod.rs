@@ -5,6 +5,7 @@
 //! there.
 
 mod lock;
+mod log_store;
 pub(crate) mod replace;
 
 use std::future::pending;
@@ -17,6 +18,7 @@ use bellwether_core::{PersistSeq, Registry};
 use tokio::task::JoinHandle;
 
 pub use self::lock::{LockError, StateLock};
+pub use self::log_store::{LOG_FILE, LogStore, LogStoreError};
 use crate::small_file;
 
 /// Longest file of state that is read, in bytes: as much as a configuration may have, which is enough for 60,000 groups.
