@@ -124,3 +124,18 @@ pub struct Verdict {
     /// In which epoch.
     pub leader_epoch: Epoch,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_to_a_ping_is_told_in_words() {
+        let words = |pong: Pong| pong.to_string();
+        assert_eq!(words(Pong::Pong), "it answers");
+        assert_eq!(words(Pong::Loading), "it is loading its data");
+        assert_eq!(words(Pong::PrimaryDown), "its own primary is down");
+        assert_eq!(words(Pong::Busy), "a script has kept it busy");
+        assert_eq!(words(Pong::Refused("NOAUTH".to_owned())), "it says \"NOAUTH\"");
+    }
+}

@@ -195,4 +195,18 @@ mod tests {
         assert!(Names::new(false, false).parse("redis-1", 1).is_none());
         assert!(Names::new(false, false).parse("10.0.0.1", 1).is_some());
     }
+
+    #[test]
+    fn the_same_address_again_is_no_change_and_another_one_is() {
+        let mut names = Names::new(true, false);
+        let name = HostName::new("a").expect("a name");
+        let mut looked_up = |ip: [u8; 4], seconds: u64| {
+            assert!(names.wants_lookup(Instant::from_millis(seconds * 1000), &name));
+            names.resolved(&name, Ok(ip.into()))
+        };
+        assert!(looked_up([10, 0, 0, 1], 0));
+        assert!(!looked_up([10, 0, 0, 1], 1));
+        assert!(looked_up([10, 0, 0, 2], 2));
+        assert_eq!(names.shown(&addr("a").host), "10.0.0.2");
+    }
 }

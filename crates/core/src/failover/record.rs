@@ -181,3 +181,29 @@ impl Phases {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_a_word_of_its_own() {
+        use AbortReason as Why;
+        let aborted = [
+            (Why::NotElected, "not_elected"),
+            (Why::NoGoodReplica, "no_good_replica"),
+            (Why::CandidateTimeout, "candidate_timeout"),
+            (Why::Refused, "refused"),
+            (Why::PrimaryTimeout, "primary_timeout"),
+            (Why::Superseded, "superseded"),
+            (Why::Stalled, "stalled"),
+            (Why::Withdrawn, "withdrawn"),
+        ];
+        for (why, word) in aborted {
+            assert_eq!(Outcome::Aborted(why).label(), word);
+            assert!(why.to_string().contains(' '), "{word} is explained in a sentence");
+        }
+        assert_eq!(Outcome::Completed.label(), "completed");
+        assert_eq!(Outcome::CompletedLate.label(), "completed_late");
+    }
+}

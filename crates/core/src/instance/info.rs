@@ -232,8 +232,86 @@ mod tests {
 
     #[test]
     fn fields_of_a_replica_count_only_after_its_role() {
-        let info = Info::parse("slave_priority:0\nrole:master\nmaster_host:x\n");
-        assert_eq!((info.priority, info.primary_host), (None, None));
+        let fields = "master_host:x\nmaster_port:1\nmaster_link_status:up\nmaster_link_down_since_seconds:1\n\
+                      slave_priority:0\nslave_repl_offset:7\nreplica_announced:0\n";
+        let primary = Info::parse(&format!("{fields}role:master\n{fields}"));
+        let expected = Info {
+            role: Some(Role::Primary),
+            ..Info::default()
+        };
+        assert_eq!(primary, expected);
+        let replica = Info::parse(&format!("role:slave\n{fields}"));
+        let expected = Info {
+            role: Some(Role::Replica),
+            primary_host: Some("x".to_owned()),
+            primary_port: 1,
+            link_up: true,
+            link_down_s: 1,
+            priority: Some(0),
+            replica_offset: Some(7),
+            announced: Some(false),
+            ..Info::default()
+        };
+        assert_eq!(replica, expected);
+    }
+
+    #[test]
+    fn lines_of_replicas_have_a_number_and_a_whole_address() {
+        let found = |line: &str| Info::parse(line).replicas;
+        let line = ReplicaLine {
+            host: "h".to_owned(),
+            port: 1,
+            offset: Some(2),
+            lag_s: Some(3),
+        };
+        assert_eq!(found("slave0:lag=3,offset=2,state=online,port=1,ip=h"), [line]);
+        for nonsense in [
+            "slave:ip=h,port=1",
+            "slavex:ip=h,port=1",
+            "slave1x:ip=h,port=1",
+            "x1:ip=h,port=1",
+        ] {
+            assert_eq!(found(nonsense), [], "{nonsense}");
+        }
+        for address in [
+            "ip=h",
+            "port=1",
+            "ip=h,port=0",
+            "ip=,port=1",
+            "ip=h,port=x",
+            "h",
+            "h,x",
+        ] {
+            assert_eq!(found(&format!("slave0:{address}")), [], "{address}");
+        }
+        let many: String = (0..=MAX_REPLICAS)
+            .map(|n| format!("slave{n}:h,1,online\n"))
+            .collect();
+        assert_eq!(found(&many).len(), MAX_REPLICAS);
+    }
+
+    #[test]
+    fn the_offset_is_that_of_the_role() {
+        let offset = |role: &str| Info::parse(&format!("{role}master_repl_offset:2\n")).offset();
+        assert_eq!(offset("role:slave\nslave_repl_offset:1\n"), 1);
+        assert_eq!(offset("role:slave\n"), 2, "what there is is better than nothing");
+        assert_eq!(offset("role:master\n"), 2);
+        let turned = "role:slave\nslave_repl_offset:1\nrole:master\n";
+        assert_eq!(offset(turned), 2);
+        assert_eq!(Info::parse(turned).offset(), 1);
+    }
+
+    #[test]
+    fn an_id_of_zeros_is_none() {
+        let ids = |text| {
+            let info = Info::parse(text);
+            (info.replid, info.replid2)
+        };
+        assert_eq!(
+            ids("master_replid:0a0\nmaster_replid2:b\n"),
+            (Some("0a0".into()), Some("b".into()))
+        );
+        assert_eq!(ids("master_replid:000\nmaster_replid2:\n"), (None, None));
     }
 
     #[test]
