@@ -16,7 +16,7 @@ use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
 use crate::instance::info::Role;
 use crate::instance::link::Link;
 use crate::names::Names;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, is_order};
 use crate::peer::Peer;
 use crate::registry::{GroupOptions, Registry};
 use crate::request::Answer;
@@ -85,6 +85,10 @@ pub(crate) struct Context {
     announced: Vec<String>,
     /// When another coordinator with our id was last spoken of.
     id_taken_at: Option<Instant>,
+    /// Where the members of the log are whom all groups share, ourselves not included.
+    pub(crate) members: BTreeMap<SentinelId, Addr>,
+    /// What clients are answered when what they asked for is decided, if it is more than that it is.
+    promised: BTreeMap<ClientToken, Answer>,
 }
 
 impl Context {
@@ -102,7 +106,11 @@ impl Context {
             ),
             rng: Xoshiro256PlusPlus::seed_from_u64(settings.seed),
             settings,
-            out: Outbox::new(registry.current_epoch),
+            out: if agreement.log().is_some() {
+                Outbox::logged(registry.current_epoch)
+            } else {
+                Outbox::new(registry.current_epoch)
+            },
             registry,
             agreement,
             peers: BTreeMap::new(),
@@ -120,6 +128,8 @@ impl Context {
             alarm: None,
             announced: Vec::new(),
             id_taken_at: None,
+            members: BTreeMap::new(),
+            promised: BTreeMap::new(),
         }
     }
 
@@ -167,8 +177,27 @@ impl Context {
         self.questions.remove(&request)
     }
 
+    /// Puts forward what follows from what was seen.
     pub(crate) fn propose(&mut self, decision: Decision) {
-        self.agreement.propose(decision, None);
+        self.agreement.conclude(decision);
+    }
+
+    /// Has a client answered with more than that its order was carried out, once it is.
+    pub(crate) fn promise(&mut self, token: ClientToken, answer: Answer) {
+        self.promised.insert(token, answer);
+    }
+
+    /// What a client is answered whose order was carried out.
+    pub(crate) fn promised(&mut self, token: ClientToken) -> Answer {
+        self.promised.remove(&token).unwrap_or(Answer::Ok)
+    }
+
+    /// Has another coordinator lead where one does so for all groups: this one sees less than others do.
+    pub(crate) fn step_aside(&mut self, to: Option<&SentinelId>) {
+        let now = self.now;
+        if let Some(log) = self.agreement.log_mut() {
+            log.step_aside(now, to);
+        }
     }
 
     /// Answers a client that changed something, or learns of a vote, once everything decided so far is on disk.
@@ -277,7 +306,7 @@ impl Context {
         }
         link.sent(u32::try_from(commands.len()).unwrap_or(u32::MAX));
         let first = RequestId(self.next_request);
-        let batch = commands
+        let batch: Vec<_> = commands
             .into_iter()
             .map(|command| {
                 let request = RequestId(self.next_request);
@@ -285,7 +314,12 @@ impl Context {
                 (request, command)
             })
             .collect();
-        let effect = Effect::Send { link: id, batch };
+        let until = self.agreement.orders_end_at().filter(|_| is_order(&batch));
+        let effect = Effect::Send {
+            link: id,
+            batch,
+            until,
+        };
         if durable {
             self.out.push_durable(effect)
         } else {

@@ -9,6 +9,7 @@ use crate::command;
 use crate::context::{Context, LinkOwner};
 use crate::deadlines::{Deadlines, Who};
 use crate::decided::decided;
+use crate::decision::Decision;
 use crate::discovery::hello_came;
 use crate::effect::{AddressBook, Command, Effect};
 use crate::event::EventKind;
@@ -16,7 +17,7 @@ use crate::group::Group;
 use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
 use crate::input::{Input, Pong, Reply};
 use crate::registry::{LastVote, Registry};
-use crate::request::Request;
+use crate::request::{Answer, Refusal, Request};
 use crate::settings::Settings;
 use crate::time::{Instant, whole_millis};
 
@@ -31,13 +32,19 @@ const MAX_ROUNDS: usize = 16;
 /// none; come back with a `Turn` at [`poll_deadline`](Self::poll_deadline) at the latest.
 #[derive(Debug)]
 pub struct Coordinator {
-    groups: BTreeMap<GroupName, Group>,
-    cx: Context,
+    pub(crate) groups: BTreeMap<GroupName, Group>,
+    pub(crate) cx: Context,
     deadlines: Deadlines,
     /// Requests that wait for a name to be resolved.
     waiting: Vec<(ClientToken, Request)>,
     addresses: Arc<AddressBook>,
     started: bool,
+    /// Where a log is shared: whether this coordinator leads and may act, and whether addresses may be told, when it last
+    /// looked.
+    pub(crate) acted: bool,
+    pub(crate) was_fresh: bool,
+    /// Something was decided after the last turn had ended.
+    pub(crate) again: bool,
 }
 
 impl Coordinator {
@@ -77,6 +84,9 @@ impl Coordinator {
             waiting: Vec::new(),
             addresses: Arc::default(),
             started: false,
+            acted: false,
+            was_fresh: true,
+            again: false,
         };
         coordinator.publish_addresses();
         coordinator
@@ -86,7 +96,15 @@ impl Coordinator {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.cx.now = self.cx.now.max(now);
         match input {
-            Input::Turn => self.turn(),
+            Input::Turn => {
+                self.tend_log();
+                self.turn();
+            }
+            Input::LogWritten { seq } => {
+                if let Some(log) = self.cx.agreement.log_mut() {
+                    log.written(seq);
+                }
+            }
             Input::LinkUp { link, local } => self.link_up(link, local),
             Input::LinkDown { link, reason } => self.link_down(link, &reason),
             Input::Reply { link, request, reply } => self.replied(link, request, reply),
@@ -112,6 +130,7 @@ impl Coordinator {
             Input::PersistFailed { seq, reason } => self.cx.out.persist_failed(self.cx.now, seq, reason),
         }
         self.settle();
+        self.drive_log();
         crate::invariants::check(&self.groups, &self.cx);
     }
 
@@ -128,10 +147,18 @@ impl Coordinator {
             .tilt
             .since()
             .map(|since| since + self.cx.tunables.tilt_period);
-        [self.deadlines.first(), self.cx.out.retry_at(), tilt_ends_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let log_due = self.cx.agreement.log().and_then(|log| log.poll_deadline());
+        let again = self.again.then_some(self.cx.now);
+        [
+            self.deadlines.first(),
+            self.cx.out.retry_at(),
+            tilt_ends_at,
+            log_due,
+            again,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The durable state, to be written when [`Effect::Persist`] says so.
@@ -170,13 +197,38 @@ impl Coordinator {
     }
 
     /// Carries out what was decided, and what follows from it.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let mut switched = false;
-        while let Some(Decided { decision, origin }) = self.cx.agreement.poll_decided() {
-            switched |= decision.changes_addresses();
-            decided(&mut self.groups, &mut self.cx, &decision, origin);
-            if let Some(gone) = decision.removes_group() {
-                self.deadlines.set(Who::Group(gone.clone()), None);
+        while let Some(news) = self.cx.agreement.poll_decided() {
+            match news {
+                Decided::Decision { decision, origin } => {
+                    switched |= decision.changes_addresses();
+                    self.carry_out(&decision, origin);
+                }
+                Decided::State(state) => {
+                    switched = true;
+                    self.install_state(*state);
+                }
+                Decided::Members(members) => self.install_members(members),
+                Decided::Ordered { origin, result } => {
+                    let answer = match result {
+                        Ok(()) => Answer::Ok,
+                        Err(why) => Answer::Refused(Refusal::LogOrder(why)),
+                    };
+                    self.cx.answer_now(origin, answer);
+                }
+                Decided::Dropped {
+                    groups,
+                    origins,
+                    reason,
+                } => {
+                    self.cx.touched.extend(groups);
+                    for token in origins {
+                        let refusal = Refusal::NoQuorum(reason.clone());
+                        self.cx.promised(token);
+                        self.cx.answer_now(token, Answer::Refused(refusal));
+                    }
+                }
             }
         }
         if switched {
@@ -184,12 +236,22 @@ impl Coordinator {
         }
     }
 
+    pub(crate) fn carry_out(&mut self, decision: &Decision, origin: Option<ClientToken>) {
+        decided(&mut self.groups, &mut self.cx, decision, origin);
+        if let Some(gone) = decision.removes_group() {
+            self.deadlines.set(Who::Group(gone.clone()), None);
+        }
+    }
+
     /// Gives clients the addresses as they are from now on, once they are durable.
-    fn publish_addresses(&mut self) {
+    pub(crate) fn publish_addresses(&mut self) {
         let names = &self.cx.names;
+        let now = self.cx.now;
+        let is_fresh = self.cx.agreement.log().is_none_or(|log| log.is_fresh(now));
         let book: AddressBook = self
             .groups
             .iter()
+            .filter(|_| is_fresh)
             .map(|(name, group)| (name.clone(), names.shown_addr(&group.primary)))
             .collect();
         if !self.started || *self.addresses != book {
@@ -259,6 +321,9 @@ impl Coordinator {
                 peer.link.is_troubled(reason);
                 peer.link.went_down(now, &mut cx.rng);
                 peer.health.link_broke(now);
+                if let Some(log) = cx.agreement.log_mut() {
+                    log.unreachable(&id);
+                }
                 let payload = format!("sentinel {id} {} #{reason}", peer.addr);
                 cx.event(EventKind::LinkReconnection, None, payload, None);
                 cx.wake_peer(&id);
@@ -318,9 +383,12 @@ impl Coordinator {
                 }
             }
             Reply::Refused(words) => {
+                let is_news = peer.refused(now, &words);
                 self.cx.take_question(request);
-                self.cx
-                    .odd(None, format!("sentinel {id} refused a command: {words}"));
+                if is_news || self.cx.agreement.is_by_vote() {
+                    self.cx
+                        .odd(None, format!("sentinel {id} refused a command: {words}"));
+                }
             }
             Reply::Odd(what) => {
                 self.cx.take_question(request);

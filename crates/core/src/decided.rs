@@ -14,7 +14,7 @@ use crate::group::Group;
 use crate::id::{ClientToken, Epoch, GroupName, SentinelId};
 use crate::instance::health::Health;
 use crate::peer::Peer;
-use crate::request::Answer;
+use crate::request::{Answer, Refusal};
 
 /// Applies one decision and everything that follows from it.
 pub(crate) fn decided(
@@ -25,7 +25,11 @@ pub(crate) fn decided(
 ) {
     let before = cx.registry.current_epoch;
     let known = known_sentinel(cx, decision);
-    if is_void(cx, decision) {
+    if let Some(refusal) = why_void(cx, decision) {
+        if let Some(token) = origin {
+            cx.promised(token);
+            cx.answer_now(token, Answer::Refused(refusal));
+        }
         return;
     }
     // From here on everything waits for the disk, the news of a removal included.
@@ -34,6 +38,8 @@ pub(crate) fn decided(
         removed(groups, cx, group);
     }
     cx.registry.apply(decision);
+    let epoch = cx.registry.current_epoch;
+    cx.out.decided_epoch(epoch);
     if cx.registry.current_epoch > before {
         let payload = cx.registry.current_epoch.to_string();
         cx.event(EventKind::NewEpoch, decision.group(), payload, None);
@@ -62,21 +68,25 @@ pub(crate) fn decided(
     }
 }
 
-/// Whether a decision has lost its meaning since it was put forward: a switch that came by two ways at once.
-fn is_void(cx: &Context, decision: &Decision) -> bool {
-    let Decision::Switch {
-        group, config_epoch, ..
-    } = decision
-    else {
-        return false;
-    };
-    if bugs::has(Bug::ConfigEpochGoesBack) {
-        return false;
+/// Why a decision has lost its meaning since it was put forward: a switch that came by two ways at once, or orders to
+/// two coordinators.
+fn why_void(cx: &Context, decision: &Decision) -> Option<Refusal> {
+    let record = decision.group().and_then(|name| cx.registry.groups.get(name));
+    match (decision, record) {
+        (Decision::Switch { .. }, _) if bugs::has(Bug::ConfigEpochGoesBack) => None,
+        (Decision::Switch { config_epoch, .. }, Some(record)) => {
+            (*config_epoch <= record.config_epoch).then_some(Refusal::InProgress)
+        }
+        (Decision::Monitor { .. }, Some(_)) => Some(Refusal::DuplicateGroup),
+        // Here alone an epoch may have been taken by somebody else between the order and the decision.
+        (Decision::FailoverBegun { record: begun, .. }, Some(record)) if !cx.agreement.is_by_vote() => {
+            let is_old = begun.epoch <= record.config_epoch.into() || begun.old_primary != record.primary;
+            (is_old || record.failover.is_some()).then_some(Refusal::InProgress)
+        }
+        (Decision::Monitor { .. } | Decision::SetGlobals { .. } | Decision::AdvanceEpoch { .. }, None)
+        | (_, Some(_)) => None,
+        (_, None) => Some(Refusal::NoSuchGroup),
     }
-    cx.registry
-        .groups
-        .get(group)
-        .is_none_or(|record| *config_epoch <= record.config_epoch)
 }
 
 /// What concerns the whole process was changed.
@@ -129,7 +139,7 @@ fn answer(groups: &BTreeMap<GroupName, Group>, cx: &mut Context, token: ClientTo
     let unsaved = voted.is_some() && bugs::has(Bug::VoteWithoutPersisting);
     let answer = match voted {
         Some((group, vote)) => verdict_answer(group, cx, Some(vote)),
-        None => Answer::Ok,
+        None => cx.promised(token),
     };
     if unsaved {
         return cx.answer_now(token, answer);
@@ -146,6 +156,10 @@ fn monitored(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, name: &G
     cx.event(EventKind::Monitor, Some(name), payload, None);
     groups.insert(name.clone(), group);
     cx.touch(name);
+    for (id, addr) in cx.members.clone() {
+        let group = name.clone();
+        decided(groups, cx, &Decision::SentinelSeen { group, id, addr }, None);
+    }
 }
 
 fn removed(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, name: &GroupName) {
@@ -274,6 +288,7 @@ impl Group {
             Decision::FailoverEnded { receipt, .. } => self.receipt_out(cx, receipt),
             Decision::Monitor { .. }
             | Decision::Remove { .. }
+            | Decision::AcceptForeign { .. }
             | Decision::SentinelSeen { .. }
             | Decision::AdvanceEpoch { .. }
             | Decision::SetGlobals { .. }

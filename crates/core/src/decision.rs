@@ -63,6 +63,13 @@ pub enum Decision {
         /// Its id.
         id: SentinelId,
     },
+    /// A sentinel that does not share our log may watch the group, an operator says.
+    AcceptForeign {
+        /// The group.
+        group: GroupName,
+        /// Its id.
+        id: SentinelId,
+    },
     /// An operator asked to forget what was discovered.
     Reset {
         /// The group.
@@ -134,7 +141,8 @@ pub enum Decision {
 
 impl Decision {
     /// The group that it is about.
-    pub(crate) const fn group(&self) -> Option<&GroupName> {
+    #[must_use]
+    pub const fn group(&self) -> Option<&GroupName> {
         match self {
             Self::Monitor { group, .. }
             | Self::Remove { group }
@@ -143,6 +151,7 @@ impl Decision {
             | Self::ReplicaForgotten { group, .. }
             | Self::SentinelSeen { group, .. }
             | Self::SentinelForgotten { group, .. }
+            | Self::AcceptForeign { group, .. }
             | Self::Reset { group }
             | Self::Vote { group, .. }
             | Self::FailoverBegun { group, .. }

@@ -35,6 +35,9 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
         }
         return;
     }
+    if !cx.agreement.is_by_vote() {
+        return group.hello_of_member(id, &hello, cx);
+    }
     let (epoch, config_epoch) = (Epoch(hello.current_epoch), ConfigEpoch(hello.config_epoch));
     let current = cx.registry.current_epoch;
     if !current.may_leap_to(epoch) || !current.may_leap_to(config_epoch.into()) {
@@ -191,6 +194,15 @@ fn move_elsewhere(
 }
 
 impl Group {
+    /// A hello where the coordinators are named and share a log: it tells nothing about a member that the log would not.
+    fn hello_of_member(&mut self, id: SentinelId, hello: &Hello, cx: &mut Context) {
+        let Some(view) = self.views.get_mut(&id) else {
+            return self.foreign_hello(id, hello, cx);
+        };
+        view.hello_at = cx.now;
+        self.confirm_sentinel(&id, cx);
+    }
+
     /// Adopts a newer configuration. Unlike Sentinel, one whose address cannot be used is left alone: raising
     /// the config epoch without the address would leave us stuck with the old primary.
     fn consider_config(&self, from: &SentinelId, epoch: ConfigEpoch, hello: &Hello, cx: &mut Context) {

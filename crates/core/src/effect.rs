@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::addr::{Addr, Host, HostName};
+use crate::agreement::LogWrite;
 use crate::event::Event;
 use crate::failover::FailoverReceipt;
 use crate::id::{ClientToken, Epoch, GroupName, LinkId, PersistSeq, RequestId, SentinelId};
 use crate::registry::{LogLevel, Secret};
 use crate::request::Answer;
+use crate::time::Instant;
 
 /// One thing to do, in the order in which they come out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub enum Effect {
         link: LinkId,
         /// The commands; each reply carries its number.
         batch: Vec<(RequestId, Command)>,
+        /// From when on they must not leave any more: another coordinator may give orders by then. If it is too late
+        /// the connection is to be dropped instead.
+        until: Option<Instant>,
     },
     /// Look up a name; [`Resolved`](crate::Input::Resolved) follows.
     Resolve {
@@ -46,6 +51,9 @@ pub enum Effect {
         /// The number of this write.
         seq: PersistSeq,
     },
+    /// Write to the log that is shared with others; [`LogWritten`](crate::Input::LogWritten) follows. There is never
+    /// more than one under way. If it fails, this process must end.
+    WriteLog(Box<LogWrite>),
     /// Tell log, subscribers and metrics.
     Event(Event),
     /// Answer a client.
@@ -142,6 +150,26 @@ pub enum Command {
         epoch: Epoch,
         /// The candidate for whom a vote is asked; `None` asks for none.
         candidate: Option<SentinelId>,
+    },
+    /// `SENTINEL RAFT FRAME`: a frame of the log, for another member.
+    Frame {
+        /// The id of the member that sends it.
+        from: u64,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// `SENTINEL RAFT VIEW`: how a primary looks from here, for another member.
+    TellView {
+        /// The id of the sentinel that sees it so.
+        from: SentinelId,
+        /// The group.
+        group: GroupName,
+        /// The host of the primary, as text.
+        host: String,
+        /// The port of the primary.
+        port: u16,
+        /// Whether it is subjectively down.
+        down: bool,
     },
     /// The transaction that changes whom an instance follows and drops its clients.
     Reconfigure {

@@ -87,6 +87,8 @@ event_kinds! {
     ReplicaForgotten = "-slave", Notice;
     /// A sentinel was forgotten. Not in the reference.
     SentinelForgotten = "-sentinel", Notice;
+    /// A sentinel that does not share our log watches one of our groups. Not in the reference.
+    ForeignSentinel = "+foreign-sentinel", Warning;
     /// An instance has another run id.
     Reboot = "+reboot", Notice;
     /// An instance reports the role that we expect.

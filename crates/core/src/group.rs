@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::addr::Addr;
+use crate::agreement::Duty;
 use crate::context::{Context, LinkOwner};
 use crate::failover::Run;
+use crate::foreign::Foreign;
 use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
 use crate::instance::Instance;
 use crate::instance::info::Role;
@@ -53,6 +55,8 @@ pub(crate) struct View {
     pub(crate) confirmed: bool,
     /// The configuration that its last hello named.
     pub(crate) told_config: Option<ToldConfig>,
+    /// Where a log is shared: whether it was told that the primary is down, and when.
+    pub(crate) told_view: Option<(bool, Instant)>,
 }
 
 impl View {
@@ -67,6 +71,7 @@ impl View {
             hello_sent_at: None,
             hello_at: now,
             told_config: None,
+            told_view: None,
             confirmed: true,
         }
     }
@@ -119,6 +124,10 @@ pub(crate) struct Group {
     pub(crate) config_changed_at: Instant,
     /// When the group was reset, while it is not clear yet who is still there.
     pub(crate) reset_at: Option<Instant>,
+    /// Since when others see the primary down, but not this coordinator, which leads.
+    pub(crate) blind_since: Option<Instant>,
+    /// Sentinels that watch the same primary and do not share our log.
+    pub(crate) foreign: BTreeMap<SentinelId, Foreign>,
 }
 
 impl Group {
@@ -148,6 +157,8 @@ impl Group {
             config_from: None,
             config_changed_at: now,
             reset_at: None,
+            blind_since: None,
+            foreign: BTreeMap::new(),
         };
         for (id, addr) in &record.sentinels {
             group.add_view(id, addr, cx);
@@ -198,13 +209,26 @@ impl Group {
             self.judge_instances(cx);
             self.judge_sentinels(cx);
             self.judge_primary(cx);
-            self.drive_failover(cx);
-            self.repair(cx);
-            self.forget_absent(cx);
+            self.do_duty(cx);
         }
         self.ask_peers(cx);
         self.talk(cx);
         cx.take_alarm()
+    }
+
+    /// Does what falls to this coordinator.
+    fn do_duty(&mut self, cx: &mut Context) {
+        match cx.agreement.duty(cx.now, &self.name) {
+            Duty::Act => {
+                self.resume_failover(cx);
+                self.drive_failover(cx);
+                self.repair(cx);
+                self.forget_absent(cx);
+                self.yield_if_blind(cx);
+            }
+            Duty::Wait => {}
+            Duty::Rest => self.stand_back(cx),
+        }
     }
 
     fn keep_links(&mut self, cx: &mut Context) {

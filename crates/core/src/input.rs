@@ -61,6 +61,11 @@ pub enum Input {
         /// The number.
         seq: PersistSeq,
     },
+    /// The write of [`Effect::WriteLog`](crate::Effect::WriteLog) with this number is on disk.
+    LogWritten {
+        /// The number.
+        seq: u64,
+    },
     /// The registry could not be written; what was on disk before is intact.
     PersistFailed {
         /// The number.

@@ -24,6 +24,7 @@ mod discovery;
 mod effect;
 mod event;
 mod failover;
+mod foreign;
 pub mod glob;
 mod group;
 mod id;
@@ -40,12 +41,16 @@ mod registry;
 mod repair;
 mod request;
 mod settings;
+mod shared;
 mod tilt;
 mod time;
 mod tunables;
 
 pub use addr::{Addr, Host, HostName};
-pub use agreement::{Agreement, Decided, Standing, Vote};
+pub use agreement::{
+    Agreement, ClusterId, Decided, Duty, LogEntry, LogHardState, LogIdentity, LogMember, LogOrder, LogRole,
+    LogSnapshot, LogStatus, LogWrite, ReplicatedLog, Standing, Vote,
+};
 pub use coordinator::Coordinator;
 pub use decision::{Decision, GlobalChange, GroupChange};
 pub use effect::{AddressBook, Command, Credentials, Effect, LinkKind, wire_addr};
@@ -53,7 +58,9 @@ pub use event::{Event, EventKind, Level, MAX_PAYLOAD_LEN};
 pub use failover::{AbortReason, Cause, FailoverReceipt, FailoverRecord, Outcome, Phases};
 pub use id::{BadId, ClientToken, ConfigEpoch, Epoch, GroupName, LinkId, PersistSeq, RequestId, SentinelId};
 pub use input::{Input, Pong, Reply, Verdict};
-pub use overview::{GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview};
+pub use overview::{
+    ForeignOverview, GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview,
+};
 pub use registry::{
     DEFAULT_DOWN_AFTER, DEFAULT_FAILOVER_TIMEOUT, DEFAULT_PARALLEL_SYNCS, Globals, GroupOptions, GroupRecord,
     LastVote, LogLevel, MAX_HISTORY, MAX_REPLICAS, MAX_SENTINELS, Registry, Secret,

@@ -84,7 +84,7 @@ impl Group {
     /// Sends a hello to everybody to whom one is due. While the state cannot be saved none goes out: what it
     /// would tell is not on disk.
     fn greet(&mut self, cx: &mut Context) {
-        if cx.out.save_error().is_some() {
+        if cx.out.is_stuck() {
             return;
         }
         let durable = !bugs::has(Bug::AnnounceBeforeDurable);

@@ -39,6 +39,8 @@ pub(crate) struct Outbox {
     save_error: Option<String>,
     durable_epoch: Epoch,
     dropped: u64,
+    /// What is decided is durable already, in a log of its own: nothing waits for the registry to be written.
+    is_logged: bool,
 }
 
 impl Outbox {
@@ -46,6 +48,26 @@ impl Outbox {
         Self {
             durable_epoch,
             ..Self::default()
+        }
+    }
+
+    /// An outbox for decisions that are durable before they count.
+    pub(crate) fn logged(durable_epoch: Epoch) -> Self {
+        Self {
+            is_logged: true,
+            ..Self::new(durable_epoch)
+        }
+    }
+
+    /// Whether what has been decided may not be told, because it cannot be written.
+    pub(crate) const fn is_stuck(&self) -> bool {
+        self.save_error.is_some() && !self.is_logged
+    }
+
+    /// Everything up to this epoch has been decided.
+    pub(crate) fn decided_epoch(&mut self, epoch: Epoch) {
+        if self.is_logged {
+            self.durable_epoch = self.durable_epoch.max(epoch);
         }
     }
 
@@ -181,7 +203,7 @@ impl Outbox {
     pub(crate) fn retract_orders(&mut self, link: LinkId) -> usize {
         let mut retracted = 0;
         self.held.retain(|held| match &held.effect {
-            Effect::Send { link: to, batch } if *to == link && is_order(batch) => {
+            Effect::Send { link: to, batch, .. } if *to == link && is_order(batch) => {
                 retracted += batch.len();
                 false
             }
@@ -203,6 +225,7 @@ impl Outbox {
     /// The write that will cover everything decided so far.
     const fn pending_seq(&self) -> Option<PersistSeq> {
         match (self.dirty, self.in_flight) {
+            _ if self.is_logged => None,
             (true, _) => Some(PersistSeq(self.last_seq.0 + 1)),
             (false, Some((seq, _))) => Some(seq),
             (false, None) => None,
@@ -240,7 +263,8 @@ impl Outbox {
     }
 }
 
-fn is_order(batch: &[(RequestId, Command)]) -> bool {
+/// Whether commands change what a server does.
+pub(crate) fn is_order(batch: &[(RequestId, Command)]) -> bool {
     batch
         .iter()
         .any(|(_, command)| matches!(command, Command::Reconfigure { .. } | Command::HandOver { .. }))
@@ -351,6 +375,7 @@ mod tests {
         out.changed();
         for link in [LinkId(1), LinkId(2)] {
             out.push_durable(Effect::Send {
+                until: None,
                 link,
                 batch: Vec::new(),
             });

@@ -1,5 +1,6 @@
 //! The whole state of a coordinator as plain data, for HTTP, metrics and tables. Ages are in milliseconds.
 
+use crate::agreement::LogStatus;
 use crate::failover::FailoverReceipt;
 
 /// Everything.
@@ -23,6 +24,8 @@ pub struct Overview {
     pub odd_inputs: u64,
     /// Connections that broke or failed, since the start.
     pub link_failures: u64,
+    /// The log that all coordinators share, where they do.
+    pub log: Option<LogStatus>,
     /// The groups, by name.
     pub groups: Vec<GroupOverview>,
 }
@@ -52,8 +55,23 @@ pub struct GroupOverview {
     pub replicas: Vec<InstanceOverview>,
     /// The other sentinels.
     pub sentinels: Vec<SentinelOverview>,
-    /// Ended failovers that were led here, oldest first.
+    /// Sentinels that watch the group and do not share our log.
+    pub foreign: Vec<ForeignOverview>,
+    /// Ended failovers, oldest first: those that were led here, or all where a log is shared.
     pub history: Vec<FailoverReceipt>,
+}
+
+/// A sentinel that watches a group and does not share our log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignOverview {
+    /// Its id.
+    pub id: String,
+    /// Its host, as it says.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Whether an operator has accepted it; until then nothing is failed over by itself.
+    pub accepted: bool,
 }
 
 /// One server.

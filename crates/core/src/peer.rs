@@ -10,6 +10,11 @@ use crate::time::Instant;
 /// How often a leader is pinged whose failover we wait for, so that its death is noticed in time.
 const LEADER_PING_PERIOD: Duration = Duration::from_millis(100);
 
+/// How often the same refusal of a peer is told.
+const REFUSAL_SPACING: Duration = Duration::from_secs(60);
+/// How long frames of the log are held back after a refusal: it is no member yet, or any more.
+const AFTER_REFUSAL: Duration = Duration::from_millis(500);
+
 /// A sentinel as a process, apart from what it thinks of single groups.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -22,6 +27,8 @@ pub(crate) struct Peer {
     pub(crate) owners: usize,
     /// Until when it leads a failover that we wait for.
     pub(crate) watched_until: Option<Instant>,
+    /// What it last refused a command with, and when.
+    refusal: Option<(String, Instant)>,
 }
 
 impl Peer {
@@ -33,7 +40,30 @@ impl Peer {
             shortest_down_after: down_after,
             owners: 0,
             watched_until: None,
+            refusal: None,
         }
+    }
+
+    /// It has refused a command. Gives whether that is worth telling: nobody wants to read it twenty times a second.
+    pub(crate) fn refused(&mut self, now: Instant, words: &str) -> bool {
+        let known = self
+            .refusal
+            .as_ref()
+            .is_some_and(|(known, at)| known == words && now.since(*at) < REFUSAL_SPACING);
+        let since = if known {
+            self.refusal.as_ref().map(|(_, at)| *at)
+        } else {
+            None
+        };
+        self.refusal = Some((words.to_owned(), since.unwrap_or(now)));
+        !known
+    }
+
+    /// Whether it has just refused something, so that more of it would be refused, too.
+    pub(crate) fn refuses(&self, now: Instant) -> bool {
+        self.refusal
+            .as_ref()
+            .is_some_and(|(_, at)| now.since(*at) < AFTER_REFUSAL)
     }
 
     /// How often to ping it.

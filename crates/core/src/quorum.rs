@@ -23,6 +23,8 @@ const URGENT_FOR: Duration = Duration::from_secs(10);
 /// The least time between two questions to one peer, however urgent, so that two coordinators that answer
 /// each other's questions by questions cannot make a storm.
 const MIN_ASK_SPACING: Duration = Duration::from_millis(10);
+/// How often a member is told again that the primary is down: several times while what was told counts.
+const VIEW_PERIOD: Duration = Duration::from_secs(1);
 /// For how long an answer counts. As the reference.
 const VERDICT_LIFETIME: Duration = Duration::from_secs(5);
 
@@ -118,6 +120,9 @@ impl Group {
 
     /// Asks peers about the primary, and for their votes while an election is on.
     pub(crate) fn ask_peers(&mut self, cx: &mut Context) {
+        if !cx.agreement.is_by_vote() {
+            return self.tell_views(cx);
+        }
         let ballot = cx.agreement.ballot(&self.name);
         if !self.primary_is_sdown() && ballot.is_none() {
             return;
@@ -164,6 +169,53 @@ impl Group {
                 ballot.is_some(),
             );
         }
+    }
+
+    /// Tells the other members how the primary looks from here: at once when that changes, and now and then while it is
+    /// down, because what is told counts for a while only.
+    fn tell_views(&mut self, cx: &mut Context) {
+        let down = self.primary_is_sdown() && !cx.tilt.is_on();
+        let (host, port) = cx.names.shown_addr(&self.primary);
+        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
+        for id in ids {
+            let Some(up_since) = cx.peers.get(&id).and_then(|peer| peer.link.up_since()) else {
+                continue;
+            };
+            let Some(view) = self.views.get_mut(&id) else {
+                continue;
+            };
+            let told = view.told_view.filter(|(_, at)| *at >= up_since);
+            let is_due = match told {
+                Some((told_down, at)) if told_down == down => down && cx.due(at + VIEW_PERIOD),
+                Some(_) => true,
+                None => down || view.told_view.is_some_and(|(told_down, _)| told_down),
+            };
+            if !is_due {
+                continue;
+            }
+            view.told_view = Some((down, cx.now));
+            if down {
+                cx.wake_at(cx.now + VIEW_PERIOD);
+            }
+            let command = Command::TellView {
+                from: cx.registry.my_id.clone(),
+                group: self.name.clone(),
+                host: host.clone(),
+                port,
+                down,
+            };
+            self.send_to_peer(cx, &id, command, false);
+        }
+    }
+
+    /// A member tells how our primary looks from where it is.
+    pub(crate) fn view_came(&mut self, id: &SentinelId, down: bool, cx: &mut Context) {
+        let Some(view) = self.views.get_mut(id) else {
+            return;
+        };
+        view.says_down = down;
+        view.answered_at = Some(cx.now);
+        cx.touch(&self.name);
     }
 
     fn ask_period(&self, cx: &Context) -> Duration {

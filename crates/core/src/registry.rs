@@ -127,6 +127,8 @@ pub struct GroupRecord {
     pub failover: Option<FailoverRecord>,
     /// Ended failovers, oldest first; at most [`MAX_HISTORY`].
     pub history: VecDeque<FailoverReceipt>,
+    /// Sentinels that share no log with us and may watch the group all the same; at most [`MAX_SENTINELS`].
+    pub accepted: BTreeSet<SentinelId>,
 }
 
 impl GroupRecord {
@@ -142,6 +144,7 @@ impl GroupRecord {
             sentinels: BTreeMap::new(),
             failover: None,
             history: VecDeque::new(),
+            accepted: BTreeSet::new(),
         }
     }
 
@@ -291,13 +294,19 @@ impl Registry {
                     record.install(primary);
                 }
             }
+            Decision::FailoverBegun { group, record } => {
+                self.raise_epoch(record.epoch);
+                if let Some(group) = self.groups.get_mut(group) {
+                    group.failover = Some(record.clone());
+                }
+            }
             Decision::Set { group, .. }
+            | Decision::AcceptForeign { group, .. }
             | Decision::ReplicaSeen { group, .. }
             | Decision::ReplicaForgotten { group, .. }
             | Decision::SentinelSeen { group, .. }
             | Decision::SentinelForgotten { group, .. }
             | Decision::Reset { group }
-            | Decision::FailoverBegun { group, .. }
             | Decision::CandidateChosen { group, .. }
             | Decision::FailoverEnded { group, .. } => {
                 if let Some(record) = self.groups.get_mut(group) {
@@ -353,7 +362,11 @@ impl GroupRecord {
                 self.vote.candidate = None;
                 self.failover = None;
             }
-            Decision::FailoverBegun { record, .. } => self.failover = Some(record.clone()),
+            Decision::AcceptForeign { id, .. } => {
+                if self.accepted.len() < MAX_SENTINELS {
+                    self.accepted.insert(id.clone());
+                }
+            }
             Decision::CandidateChosen { candidate, .. } => {
                 if let Some(failover) = &mut self.failover {
                     failover.candidate = Some(candidate.clone());
@@ -370,6 +383,7 @@ impl GroupRecord {
             | Decision::Remove { .. }
             | Decision::AdvanceEpoch { .. }
             | Decision::SetGlobals { .. }
+            | Decision::FailoverBegun { .. }
             | Decision::Vote { .. }
             | Decision::Switch { .. }
             | Decision::Yield { .. } => {}

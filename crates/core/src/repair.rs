@@ -31,6 +31,9 @@ const REPAIR_SPACING: Duration = Duration::from_secs(2);
 impl Group {
     /// Mends what is due.
     pub(crate) fn repair(&mut self, cx: &mut Context) {
+        if self.is_held(cx) {
+            return;
+        }
         self.free_primary(cx);
         if self.run.is_some() || self.odown_since.is_some() || !self.primary_is_sane(cx) {
             return;
@@ -115,7 +118,10 @@ impl Group {
     /// After which grace it falls to this coordinator to mend things now; `None` if it is for others, or no majority
     /// has confirmed the configuration.
     pub(crate) fn repair_grace(&mut self, cx: &Context) -> Option<Duration> {
-        if self.is_confirmed(cx) {
+        if !cx.agreement.is_by_vote() {
+            // Only the leader comes here, and the log says what is right.
+            Some(Duration::ZERO)
+        } else if self.is_confirmed(cx) {
             self.grace(cx)
         } else {
             None

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::agreement::{LogOrder, LogStatus};
 use crate::id::GroupName;
 use crate::overview::Overview;
 use crate::registry::Secret;
@@ -140,6 +141,37 @@ pub enum Request {
     },
     /// Everything at once, for HTTP and metrics.
     Overview,
+    /// `SENTINEL RAFT FRAME <member> <frame>`: from another member of the log.
+    Frame {
+        /// The id of the member that says so.
+        from: u64,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// `SENTINEL RAFT VIEW <sentinel> <group> <host> <port> <up|down>`: from another member of the log.
+    View {
+        /// The id of the sentinel that sees it so.
+        from: String,
+        /// The group.
+        group: String,
+        /// The host of the primary that it speaks of.
+        host: String,
+        /// Its port.
+        port: String,
+        /// `up` or `down`.
+        down: String,
+    },
+    /// `SENTINEL RAFT ADD`, `REMOVE` and the like: an order about the log itself.
+    Log(LogOrder),
+    /// `SENTINEL RAFT STATUS`
+    LogStatus,
+    /// `SENTINEL RAFT ACCEPT-FOREIGN <name> <id>`
+    AcceptForeign {
+        /// The group.
+        name: String,
+        /// The id of the foreign sentinel.
+        id: String,
+    },
     /// Passwords that were read anew from where they are kept.
     RenewPasswords(RenewedPasswords),
 }
@@ -195,6 +227,8 @@ pub enum Answer {
     InfoCache(Vec<(String, Vec<CachedInfo>)>),
     /// Everything.
     Overview(Box<Overview>),
+    /// The log.
+    Log(Box<LogStatus>),
     /// A refusal.
     Refused(Refusal),
 }
@@ -208,6 +242,16 @@ pub enum Refusal {
     NoSuchGroup,
     /// A failover is under way.
     InProgress,
+    /// Coordinators share no log here.
+    NoLog,
+    /// A frame of the log that is not to be trusted, for this reason.
+    BadFrame(String),
+    /// An order about the log that cannot be carried out, for this reason.
+    LogOrder(String),
+    /// A view that is neither `up` nor `down`.
+    BadView,
+    /// It is a member of the log, and not only somebody who was found.
+    IsMember,
     /// No replica may be promoted.
     NoGoodReplica,
     /// No quorum, or no majority; the text says which.
@@ -332,6 +376,11 @@ impl fmt::Display for Refusal {
             Self::BadClientReconfigScript => {
                 f.write_str("ERR Client reconfiguration script seems non existing or non executable")
             }
+            Self::NoLog => f.write_str("NORAFT This sentinel does not use `bellwether coordination raft`"),
+            Self::BadFrame(problem) => write!(f, "BADFRAME {problem}"),
+            Self::LogOrder(problem) => write!(f, "ERR {problem}"),
+            Self::BadView => f.write_str("ERR A primary is seen either up or down"),
+            Self::IsMember => f.write_str("ERR This is a member: it is removed by SENTINEL RAFT REMOVE"),
             Self::UnknownFailoverOption => f.write_str("ERR Unknown failover option specified"),
             Self::NoHandOver => f.write_str("NOGOODPRIMARY Primary does not support FAILOVER command"),
             Self::NoSuchMember => f.write_str("ERR No replica or sentinel of that master has this address"),

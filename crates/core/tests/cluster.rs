@@ -345,7 +345,7 @@ impl Cluster {
             Effect::Disconnect { link } => {
                 self.nodes[n].links.remove(&link);
             }
-            Effect::Send { link, batch } => {
+            Effect::Send { link, batch, .. } => {
                 let delay = self.delay();
                 self.later(delay, Due::Commands(n, life, link, batch));
             }
@@ -371,6 +371,7 @@ impl Cluster {
             | Effect::Addresses(_)
             | Effect::RunScript { .. }
             | Effect::LogLevel(_)
+            | Effect::WriteLog(_)
             | Effect::Exit { .. } => {}
         }
         self.check_configs(n);

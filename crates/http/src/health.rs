@@ -68,6 +68,7 @@ mod tests {
             primary,
             replicas: Vec::new(),
             sentinels: Vec::new(),
+            foreign: Vec::new(),
             history: Vec::new(),
         }
     }

@@ -182,6 +182,7 @@ fn group(name: &str) -> GroupOverview {
             last_ok_ping_ms: 1015,
             last_hello_ms: 900,
         }],
+        foreign: Vec::new(),
         history: vec![FailoverReceipt {
             epoch: Epoch(4),
             cause: Cause::ObjectivelyDown,

@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+mod agreement;
 mod check;
 mod codec;
 mod frame;
@@ -27,6 +28,7 @@ mod settings;
 mod timing;
 mod write;
 
+pub use agreement::{AgreementSettings, LogAgreement, cluster_id, sentinel_id};
 pub use check::Unsound;
 pub use codec::CodecError;
 pub use frame::{BadFrame, FRAME_HEADER_LEN, FRAME_VERSION, frame_len};

@@ -302,12 +302,13 @@ impl Node {
         self.frames.push_back((to, frame.encode()));
     }
 
-    fn term(&self) -> u64 {
+    /// The newest term that is known here.
+    pub(crate) fn term(&self) -> u64 {
         self.raw.raft.term
     }
 
     /// Who leads as far as is known here; 0 if nobody is known.
-    fn leader(&self) -> u64 {
+    pub(crate) fn leader(&self) -> u64 {
         self.raw.raft.leader_id
     }
 }

@@ -9,7 +9,7 @@ use crate::codec::CodecError;
 use crate::log::{Log, pack_snapshot, unpack_snapshot};
 use crate::member::{BadChange, Members};
 use crate::settings::{MAX_SNAPSHOT_LEN, Settings};
-use crate::write::{Entry, HardState, Identity, Snapshot};
+use crate::write::{Entry, HardState, Identity, Snapshot, stored_snapshot};
 
 /// Where the log of every founding member begins: one entry, of term 1, of which only the snapshot tells.
 const FOUNDING: u64 = 1;
@@ -67,6 +67,17 @@ pub enum StartError {
     NoFounder {
         /// Who we are.
         id: u64,
+    },
+    /// The configuration names other members than the store.
+    #[error("the configuration has member {id} at {configured}, but {}; SENTINEL RAFT ADD, REMOVE and MOVE change members",
+        stored.as_ref().map_or_else(|| "the log knows no such member".to_owned(), |at| format!("the log has it at {at}")))]
+    OtherMembers {
+        /// The member.
+        id: u64,
+        /// Where the configuration has it.
+        configured: String,
+        /// Where the log has it, if it does.
+        stored: Option<String>,
     },
     /// The snapshot is too large to be sent.
     #[error("the snapshot has {len} bytes, at most {MAX_SNAPSHOT_LEN} are possible")]
@@ -170,7 +181,9 @@ impl Restored {
         let mut members = Members::founding(members)?;
         members.index = FOUNDING;
         Ok(Self {
-            snapshot: Some(Snapshot::of(&pack_snapshot(FOUNDING, FOUNDING, &members, state))),
+            snapshot: Some(stored_snapshot(&pack_snapshot(
+                FOUNDING, FOUNDING, &members, state,
+            ))),
             hard: HardState {
                 term: FOUNDING,
                 vote: 0,

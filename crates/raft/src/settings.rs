@@ -1,7 +1,8 @@
 //! What one member is told before it starts, and the limits that everything in it keeps to.
 
-use std::fmt;
 use std::time::Duration;
+
+pub use bellwether_core::ClusterId;
 
 use crate::restore::StartError;
 
@@ -41,22 +42,6 @@ pub(crate) const MAX_COMMITTED: u64 = 1024 * 1024;
 /// daemons slew by 0.05 %; virtual machines after a migration are the reason for the rest. A lease is shorter than
 /// the least election timeout by this much.
 pub const MAX_DRIFT_PERCENT: u32 = 10;
-
-/// The name of one group of members, drawn at random when it is founded. A frame of another group is refused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterId(pub u128);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What a member must know of itself.
 #[derive(Clone, Debug)]

@@ -1,162 +1,34 @@
 //! What goes to the disk, and comes back from it at a start. The store keeps bytes; it need not understand them.
 
+pub use bellwether_core::{
+    LogEntry as Entry, LogHardState as HardState, LogIdentity as Identity, LogSnapshot as Snapshot,
+    LogWrite as Write,
+};
 use protobuf::Message as _;
 use raft::eraftpb;
 
-use crate::settings::ClusterId;
-
-/// Whose log it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The group.
-    pub cluster: ClusterId,
-    /// The member.
-    pub id: u64,
-}
-
-/// What a member has promised: losing it could make two leaders of one term.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HardState {
-    /// The highest term it has seen.
-    pub term: u64,
-    /// For whom it voted in that term; 0 for nobody.
-    pub vote: u64,
-    /// How far the log was known to be committed; may lag behind.
-    pub commit: u64,
-}
-
-/// One entry of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its place, counted from 1 without a gap.
-    pub index: u64,
-    /// The term of the leader that appended it.
-    pub term: u64,
-    /// Everything about it, encoded.
-    pub bytes: Vec<u8>,
-}
-
-/// What stands in for the log up to an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The last entry it stands for.
-    pub index: u64,
-    /// That entry's term.
-    pub term: u64,
-    /// Members and state, encoded.
-    pub bytes: Vec<u8>,
-}
-
-/// What must be durable, all of it or nothing, before [`Node::written`](crate::Node::written) is called with its
-/// number. The parts are to be done in the order in which they stand here.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Write {
-    /// Its number, counted from 1.
-    pub seq: u64,
-    /// Whose log it is; told once, for an empty store.
-    pub identity: Option<Identity>,
-    /// The snapshot came from the leader: all entries stored before are void.
-    pub reset: bool,
-    /// Replaces the snapshot.
-    pub snapshot: Option<Snapshot>,
-    /// Entries up to this index may go. They must not stay for ever, but nothing depends on when they go.
-    pub drop_to: u64,
-    /// First all stored entries from the first of these on are void, then these are appended.
-    pub entries: Vec<Entry>,
-    /// Replaces the hard state.
-    pub hard: Option<HardState>,
-}
-
-impl Write {
-    /// Takes over what is to follow, as if both had been written one after the other.
-    pub(crate) fn append_entries(&mut self, entries: Vec<Entry>) {
-        let Some(first) = entries.first().map(|entry| entry.index) else {
-            return;
-        };
-        let kept = self
-            .entries
-            .iter()
-            .take_while(|entry| entry.index < first)
-            .count();
-        self.entries.truncate(kept);
-        self.entries.extend(entries);
-    }
-
-    /// Takes over a snapshot of the leader, after which nothing from before counts.
-    pub(crate) fn install(&mut self, snapshot: Snapshot) {
-        self.entries.clear();
-        self.reset = true;
-        self.snapshot = Some(snapshot);
+pub(crate) fn stored_entry(entry: &eraftpb::Entry) -> Entry {
+    Entry {
+        index: entry.index,
+        term: entry.term,
+        // Writing to memory cannot fail, and all required fields have defaults.
+        bytes: entry.write_to_bytes().unwrap_or_default(),
     }
 }
 
-impl Entry {
-    pub(crate) fn of(entry: &eraftpb::Entry) -> Self {
-        Self {
-            index: entry.index,
-            term: entry.term,
-            // Writing to memory cannot fail, and all required fields have defaults.
-            bytes: entry.write_to_bytes().unwrap_or_default(),
-        }
+pub(crate) fn stored_snapshot(snapshot: &eraftpb::Snapshot) -> Snapshot {
+    let meta = snapshot.get_metadata();
+    Snapshot {
+        index: meta.index,
+        term: meta.term,
+        bytes: snapshot.write_to_bytes().unwrap_or_default(),
     }
 }
 
-impl Snapshot {
-    pub(crate) fn of(snapshot: &eraftpb::Snapshot) -> Self {
-        let meta = snapshot.get_metadata();
-        Self {
-            index: meta.index,
-            term: meta.term,
-            bytes: snapshot.write_to_bytes().unwrap_or_default(),
-        }
-    }
-}
-
-impl HardState {
-    pub(crate) const fn of(hard: &eraftpb::HardState) -> Self {
-        Self {
-            term: hard.term,
-            vote: hard.vote,
-            commit: hard.commit,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(index: u64, term: u64) -> Entry {
-        let bytes = Vec::new();
-        Entry { index, term, bytes }
-    }
-
-    #[test]
-    fn entries_gathered_replace_what_they_overlap() {
-        let mut write = Write::default();
-        write.append_entries(vec![entry(4, 1), entry(5, 1), entry(6, 1)]);
-        write.append_entries(vec![entry(5, 2)]);
-        assert_eq!(write.entries, [entry(4, 1), entry(5, 2)]);
-        write.append_entries(vec![entry(3, 3)]);
-        assert_eq!(write.entries, [entry(3, 3)]);
-    }
-
-    #[test]
-    fn a_snapshot_of_the_leader_voids_what_was_gathered() {
-        let mut write = Write::default();
-        write.append_entries(vec![entry(4, 1)]);
-        let bytes = Vec::new();
-        let snapshot = Snapshot {
-            index: 9,
-            term: 2,
-            bytes,
-        };
-        write.install(snapshot.clone());
-        write.append_entries(vec![entry(10, 2)]);
-        assert!(write.reset);
-        assert_eq!(
-            (write.snapshot, write.entries),
-            (Some(snapshot), vec![entry(10, 2)])
-        );
+pub(crate) const fn stored_hard_state(hard: &eraftpb::HardState) -> HardState {
+    HardState {
+        term: hard.term,
+        vote: hard.vote,
+        commit: hard.commit,
     }
 }

@@ -217,9 +217,10 @@ impl Running {
         match effect {
             Effect::Connect { link, to, kind } => driver.links.connect(link, to, kind),
             Effect::Disconnect { link } => driver.links.forget(link),
-            Effect::Send { link, batch } => self.send(link, batch),
+            Effect::Send { link, batch, until } => self.send(link, batch, until),
             Effect::Resolve { name } => driver.resolver.resolve(name),
             Effect::Persist { seq } => self.persist(seq),
+            Effect::WriteLog(_) => unreachable!("coordinators that vote share no log"),
             Effect::Event(event) => driver.announcer.announce(&event),
             Effect::Answer { token, answer } => {
                 if let Some(asker) = self.answers.remove(&token) {
@@ -242,7 +243,14 @@ impl Running {
         }
     }
 
-    fn send(&mut self, link: LinkId, batch: Batch) {
+    fn send(&mut self, link: LinkId, batch: Batch, until: Option<Instant>) {
+        let now = self.driver.clock.now();
+        if until.is_some_and(|until| now >= until) {
+            // Nobody knows any more whether these orders are right. Without an answer the coordinator would wait.
+            self.driver.links.forget(link);
+            let reason = "an order was held back until somebody else might have given another".to_owned();
+            return self.inputs.push((now, Input::LinkDown { link, reason }));
+        }
         match self.driver.links.send(link, batch) {
             // A link that ended has reported so.
             Ok(()) | Err(SendError::Ended) => {}

@@ -15,7 +15,7 @@ use crate::registry::Registry;
 /// Votes among coordinators that know each other by hello.
 #[derive(Debug, Default)]
 pub struct Vote {
-    decided: VecDeque<Decided>,
+    decided: VecDeque<(Decision, Option<ClientToken>)>,
     candidacies: BTreeMap<GroupName, Candidacy>,
 }
 
@@ -32,11 +32,12 @@ impl Agreement for Vote {
     }
 
     fn propose(&mut self, decision: Decision, origin: Option<ClientToken>) {
-        self.decided.push_back(Decided { decision, origin });
+        self.decided.push_back((decision, origin));
     }
 
     fn poll_decided(&mut self) -> Option<Decided> {
-        self.decided.pop_front()
+        let (decision, origin) = self.decided.pop_front()?;
+        Some(Decided::Decision { decision, origin })
     }
 
     fn campaign(&mut self, registry: &Registry, group: &GroupName, epoch: Epoch) {
@@ -155,8 +156,8 @@ impl Agreement for Vote {
         let unused = epoch > record.vote.epoch || (epoch == record.vote.epoch && bugs::has(Bug::VoteTwice));
         let fresh = unused && epoch > record.config_epoch.into();
         // Another candidate may have been granted this epoch by a decision that is still under way.
-        let taken = self.decided.iter().any(|decided| {
-            matches!(&decided.decision, Decision::Vote { group: g, epoch: e, .. } if g == group && *e >= epoch)
+        let taken = self.decided.iter().any(|(decision, _)| {
+            matches!(decision, Decision::Vote { group: g, epoch: e, .. } if g == group && *e >= epoch)
         });
         if fresh && !taken {
             let decision = Decision::Vote {
@@ -200,8 +201,8 @@ mod tests {
     }
 
     fn settle(vote: &mut Vote, registry: &mut Registry) {
-        while let Some(decided) = vote.poll_decided() {
-            registry.apply(&decided.decision);
+        while let Some(Decided::Decision { decision, .. }) = vote.poll_decided() {
+            registry.apply(&decision);
         }
     }
 

@@ -273,6 +273,9 @@ fn find_member(
             .is_some_and(|peer| cx.names.same(&peer.addr, &addr))
     };
     let id = group.views.keys().find(at_addr).ok_or(Refusal::NoSuchMember)?;
+    if !cx.agreement.is_by_vote() {
+        return Err(Refusal::IsMember);
+    }
     Ok(Decision::SentinelForgotten {
         group: group.name.clone(),
         id: id.clone(),
@@ -296,11 +299,16 @@ pub(super) fn reset(
         .cloned()
         .collect();
     let count = i64::try_from(matching.len()).unwrap_or(i64::MAX);
-    for group in matching {
-        cx.propose(Decision::Reset { group });
-    }
     cx.out.changed();
-    cx.answer(token, Answer::Integer(count));
+    let Some((last, others)) = matching.split_last() else {
+        return cx.answer(token, Answer::Integer(0));
+    };
+    cx.promise(token, Answer::Integer(count));
+    for group in others.iter().cloned() {
+        cx.agreement.propose(Decision::Reset { group }, None);
+    }
+    let group = last.clone();
+    cx.agreement.propose(Decision::Reset { group }, Some(token));
 }
 
 /// The payload of `+set`.

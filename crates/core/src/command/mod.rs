@@ -17,6 +17,7 @@ use crate::discovery::hello_came;
 use crate::group::Group;
 use crate::id::{ClientToken, GroupName};
 use crate::request::{Answer, Refusal, Request};
+use crate::shared::{foreign_accepted, frame_came, log_ordered};
 
 /// Answers a request, or gives it back if it has to wait until a name is resolved.
 pub(crate) fn run(
@@ -112,6 +113,24 @@ pub(crate) fn run(
             let cached = overview::info_cache(groups, cx, &names);
             cx.answer_read(token, Answer::InfoCache(cached));
         }
+        Request::Frame { from, bytes } => frame_came(cx, token, from, &bytes),
+        Request::View {
+            from,
+            group,
+            host,
+            port,
+            down,
+        } => peer::view_told(groups, cx, token, (&from, &group), (&host, &port), &down),
+        Request::Log(order) => log_ordered(cx, token, &order),
+        Request::LogStatus => {
+            let now = cx.now;
+            let answer = match cx.agreement.log() {
+                Some(log) => Answer::Log(Box::new(log.status(now))),
+                None => Answer::Refused(Refusal::NoLog),
+            };
+            cx.answer_now(token, answer);
+        }
+        Request::AcceptForeign { name, id } => foreign_accepted(cx, token, &name, &id),
         Request::SimulateFailure { words } => globals::simulate_failure(cx, token, &words),
     }
     None

@@ -9,7 +9,9 @@ use crate::group::Group;
 use crate::id::GroupName;
 use crate::instance::Instance;
 use crate::instance::info::Role;
-use crate::overview::{GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview};
+use crate::overview::{
+    ForeignOverview, GroupOverview, InstanceOverview, Overview, ReplicationOverview, SentinelOverview,
+};
 use crate::request::CachedInfo;
 use crate::time::{Instant, whole_millis};
 
@@ -25,6 +27,7 @@ pub(super) fn overview(groups: &BTreeMap<GroupName, Group>, cx: &Context) -> Ove
         dropped_events: cx.out.dropped(),
         odd_inputs: cx.odd_inputs,
         link_failures: cx.link_failures,
+        log: cx.agreement.log().map(|log| log.status(cx.now)),
         groups: groups.values().map(|group| one_group(group, cx)).collect(),
     }
 }
@@ -50,10 +53,26 @@ fn one_group(group: &Group, cx: &Context) -> GroupOverview {
         primary: instance(&group.primary).unwrap_or_else(|| unknown(host, port)),
         replicas: group.replicas().filter_map(|(addr, _)| instance(addr)).collect(),
         sentinels: sentinels(group, cx),
+        foreign: foreign(group, cx),
         history: record
             .map(|record| record.history.iter().cloned().collect())
             .unwrap_or_default(),
     }
+}
+
+fn foreign(group: &Group, cx: &Context) -> Vec<ForeignOverview> {
+    let known = group.foreign_sentinels(cx).into_iter();
+    known
+        .map(|(id, addr, accepted)| {
+            let (host, port) = cx.names.shown_addr(&addr);
+            ForeignOverview {
+                id: id.to_string(),
+                host,
+                port,
+                accepted,
+            }
+        })
+        .collect()
 }
 
 /// An instance of which nothing is known.

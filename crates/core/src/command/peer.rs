@@ -81,3 +81,31 @@ pub(crate) fn verdict_answer(
         leader_epoch: epoch.0,
     }
 }
+
+/// `SENTINEL RAFT VIEW`: how one of our primaries looks from another member. What it is about and is not ours is passed
+/// over: it may know more than we do, or less.
+pub(crate) fn view_told(
+    groups: &mut BTreeMap<GroupName, Group>,
+    cx: &mut Context,
+    token: ClientToken,
+    (from, group): (&str, &str),
+    (host, port): (&str, &str),
+    down: &str,
+) {
+    let down = match down.to_ascii_lowercase().as_str() {
+        "down" => true,
+        "up" => false,
+        _ => return cx.answer_now(token, Answer::Refused(Refusal::BadView)),
+    };
+    if cx.agreement.is_by_vote() {
+        return cx.answer_now(token, Answer::Refused(Refusal::NoLog));
+    }
+    let addr = port.parse().ok().and_then(|port| Addr::parse(host, port));
+    let id = SentinelId::new(from).ok();
+    if let (Some(group), Some(addr), Some(id)) = (groups.get_mut(group), addr, id)
+        && cx.names.same(&group.primary, &addr)
+    {
+        group.view_came(&id, down, cx);
+    }
+    cx.answer_now(token, Answer::Ok);
+}

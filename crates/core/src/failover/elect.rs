@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::{AbortReason, Cause, FailoverRecord, Run, SIMULATED_CRASH, Stage};
-use crate::agreement::Standing;
+use crate::agreement::{Duty, Standing};
 use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
@@ -52,7 +52,7 @@ impl Group {
             self.order_again_at = None;
             return self.begin(Cause::Manual, None, cx);
         }
-        if self.odown_since.is_none() {
+        if self.odown_since.is_none() || self.is_held(cx) {
             self.stands_at = None;
             return;
         }
@@ -93,21 +93,22 @@ impl Group {
             candidate: None,
         };
         self.stands_at = None;
-        cx.propose(Decision::AdvanceEpoch {
-            epoch,
+        let decision = Decision::FailoverBegun {
             group: self.name.clone(),
-        });
-        cx.agreement.propose(
-            Decision::FailoverBegun {
-                group: self.name.clone(),
-                record,
-            },
-            origin,
-        );
+            record,
+        };
+        match origin {
+            // Whoever leads carries it out.
+            Some(_) => cx.agreement.propose(decision, origin),
+            None => cx.propose(decision),
+        }
     }
 
-    /// A failover that this coordinator put forward counts: seek the lead.
+    /// A failover counts: seek the lead, or leave it to the one that has it.
     pub(crate) fn begun(&mut self, record: &FailoverRecord, cx: &mut Context) {
+        if cx.agreement.duty(cx.now, &self.name) == Duty::Rest {
+            return self.begun_elsewhere(record, cx);
+        }
         let timeout = match record.cause {
             Cause::Manual => MANUAL_ELECTION_TIMEOUT,
             Cause::ObjectivelyDown | Cause::Coordinated => FIRST_ELECTION_TIMEOUT
@@ -166,6 +167,11 @@ impl Group {
             // Somebody else has this epoch: an order is carried out all the same, with another one.
             Standing::Lost { .. } | Standing::Split if manual => self.order_again(cx),
             Standing::Lost { .. } | Standing::Split => self.abort(AbortReason::NotElected, cx),
+            Standing::Open if !cx.agreement.is_by_vote() => {
+                if cx.due(gives_up_at) {
+                    self.abort(AbortReason::NotElected, cx);
+                }
+            }
             Standing::Open => {
                 let all_told = self.everybody_told(cx);
                 let over = if manual {
@@ -214,11 +220,12 @@ impl Group {
 
     fn elected(&mut self, voters: Vec<SentinelId>, cx: &mut Context) {
         let Some(run) = &mut self.run else { return };
-        let reason = format!(
-            "{} of {} sentinels voted for it",
-            voters.len(),
-            self.views.len() + 1
-        );
+        let what = if cx.agreement.is_by_vote() {
+            "voted for it"
+        } else {
+            "follow its lead"
+        };
+        let reason = format!("{} of {} sentinels {what}", voters.len(), self.views.len() + 1);
         run.phases.election = Some(cx.now.since(run.began));
         run.voters = voters;
         run.stage = Stage::Selecting { since: cx.now };
@@ -284,6 +291,9 @@ impl Group {
     /// How many candidates stand before this one. Every coordinator comes to the same order, and another one
     /// for each group and epoch, so that no coordinator leads them all.
     fn rank(&self, cx: &Context) -> u32 {
+        if !cx.agreement.is_by_vote() {
+            return 0;
+        }
         let epoch = cx.registry.current_epoch.next();
         let weight = |id: &SentinelId| mix(self.name.as_str(), id.as_str(), epoch);
         let mine = (weight(&cx.registry.my_id), cx.registry.my_id.as_str());
@@ -319,7 +329,7 @@ impl Group {
             .is_some_and(|primary| primary.info.can_hand_over);
         let refusal = if cause == Cause::Coordinated && !hands_over {
             Refusal::NoHandOver
-        } else if self.run.is_some() {
+        } else if self.run.is_some() || self.is_being_failed_over(cx) {
             Refusal::InProgress
         } else if self.choose(cx).is_err() {
             Refusal::NoGoodReplica

@@ -179,7 +179,7 @@ impl Group {
 
     /// The server would end by itself only what still waits for the replica. Once it follows that one it waits without
     /// an end, and so it is told. It may have come off at this very moment: what the server is afterwards decides.
-    fn give_hand_over_up(&mut self, cx: &mut Context) {
+    pub(super) fn give_hand_over_up(&mut self, cx: &mut Context) {
         // The order itself may wait for the disk still, and must not follow its end.
         self.retract_orders(cx);
         let Some(primary) = self.instances.get_mut(&self.primary) else {

@@ -1,13 +1,15 @@
 //! From the decision to fail over to the last replica's following the new primary.
 //!
 //! One file per phase: who stands when ([`elect`]), which replica ([`select`]), its promotion and the
-//! announcement ([`promote`], or [`handover`] where an operator plans it), the other replicas ([`reconfigure`]). This one holds the states and the ends.
+//! announcement ([`promote`], or [`handover`] where an operator plans it), the other replicas ([`reconfigure`]). Where a log is
+//! shared, the next leader goes on ([`resume`]). This one holds the states and the ends.
 
 mod elect;
 mod handover;
 mod promote;
 mod reconfigure;
 mod record;
+mod resume;
 mod select;
 
 use std::time::Duration;
@@ -152,6 +154,9 @@ impl Group {
         }
         self.close_run(&run, Outcome::Aborted(reason), cx);
         self.schedule_retry(reason, cx);
+        if reason == AbortReason::NoGoodReplica {
+            self.leave_the_lead(cx);
+        }
     }
 
     /// Takes back what was ordered and has not left, because the disk has been slow: another sentinel may have
@@ -179,7 +184,11 @@ impl Group {
                 Stage::Electing { .. } | Stage::Selecting { .. } | Stage::Promoting { sent_at: None, .. }
             )
         });
-        if unordered && gap >= elect::LEADER_SILENCE && !bugs::has(Bug::OldLeaderGoesOn) {
+        if unordered
+            && cx.agreement.is_by_vote()
+            && gap >= elect::LEADER_SILENCE
+            && !bugs::has(Bug::OldLeaderGoesOn)
+        {
             self.abort(AbortReason::Stalled, cx);
         }
     }

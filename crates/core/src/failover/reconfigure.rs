@@ -55,7 +55,9 @@ impl Group {
     /// Whether what was installed since then can be taken for right: a coordinator that slept meanwhile may have been
     /// replaced, and its primary too, so that a majority has to confirm it.
     fn is_still_right(&self, since: Instant, cx: &Context) -> bool {
-        cx.tilt.woke_at() <= since || self.is_confirmed(cx) || bugs::has(Bug::OldLeaderGoesOn)
+        // Where a log is shared, nobody acts on it who may have been replaced.
+        let shared = !cx.agreement.is_by_vote();
+        shared || cx.tilt.woke_at() <= since || self.is_confirmed(cx) || bugs::has(Bug::OldLeaderGoesOn)
     }
 
     /// Promotes the new primary again if something else made it a replica before everybody knew of it: a

@@ -457,7 +457,7 @@ impl Stage {
             Effect::Disconnect { link } => {
                 self.links.remove(&link);
             }
-            Effect::Send { link, batch } => self.later(ROUND_TRIP_MS, Due::Arrives(link, batch)),
+            Effect::Send { link, batch, .. } => self.later(ROUND_TRIP_MS, Due::Arrives(link, batch)),
             Effect::Persist { seq } => {
                 assert_eq!(self.write_under_way.replace(seq), None, "two writes at once");
                 self.written = Some(self.core().registry().clone());
@@ -474,6 +474,7 @@ impl Stage {
             | Effect::Addresses(_)
             | Effect::RunScript { .. }
             | Effect::LogLevel(_)
+            | Effect::WriteLog(_)
             | Effect::Exit { .. }
             | Effect::FailoverEnded { .. } => {}
         }

@@ -22,7 +22,7 @@ impl Stage {
                 )
             }
             Effect::Disconnect { link } => format!("disconnect {}", self.link_name(*link)),
-            Effect::Send { link, batch } => {
+            Effect::Send { link, batch, .. } => {
                 let shown: Vec<String> = batch
                     .iter()
                     .filter_map(|(_, command)| self.wording(command))
@@ -39,6 +39,7 @@ impl Stage {
                 }
                 format!("persist {}", seq.0)
             }
+            Effect::WriteLog(write) => format!("write log {}", write.seq),
             Effect::Event(event) => {
                 if event.kind.level() == Level::Debug
                     && event.kind.name() != "-odd-input"
@@ -105,6 +106,8 @@ impl Stage {
                     .unwrap_or_default();
                 ("ask", format!("is {port} down in {epoch}{vote}"))
             }
+            Command::Frame { bytes, .. } => ("frame", format!("frame of {} bytes", bytes.len())),
+            Command::TellView { port, down, .. } => ("view", format!("{port} is down: {down}")),
             Command::Reconfigure { follow: None } => return Some("be a primary".to_owned()),
             Command::Reconfigure {
                 follow: Some((host, port)),
@@ -159,6 +162,7 @@ fn answered(answer: &Answer) -> String {
             overview.tilt,
             overview.save_error
         ),
+        Answer::Log(log) => format!("{} of term {}", log.role.name(), log.term),
         Answer::Settings(settings) => {
             let pairs: Vec<_> = settings
                 .iter()

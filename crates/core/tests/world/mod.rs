@@ -90,7 +90,9 @@ impl World {
             Command::HandOver { to, .. } => self.hand_over(at, to),
             Command::Hello { .. } | Command::ScriptKill | Command::Release | Command::Unpause => Reply::Done,
             Command::AbortHandOver => self.abort_hand_over(at),
-            Command::AskDown { .. } => Reply::Refused("ERR unknown command 'SENTINEL'".to_owned()),
+            Command::AskDown { .. } | Command::Frame { .. } | Command::TellView { .. } => {
+                Reply::Refused("ERR unknown command 'SENTINEL'".to_owned())
+            }
         }
     }
 

@@ -52,6 +52,7 @@ fn group(name: &str, replicas: Vec<InstanceOverview>) -> GroupOverview {
         primary: instance("10.0.0.1"),
         replicas,
         sentinels: Vec::new(),
+        foreign: Vec::new(),
         history: Vec::new(),
     }
 }

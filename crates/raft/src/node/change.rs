@@ -57,15 +57,9 @@ impl Node {
 
     fn successor(&self) -> Option<u64> {
         let others = self.members.voters.iter().filter(|id| **id != self.settings.id);
-        let near = others.filter(|id| self.is_near(**id));
+        let near = others.filter(|id| self.hears(**id));
         let matched = |id: &u64| self.raw.raft.prs().get(*id).map(|progress| progress.matched);
         near.copied().max_by_key(matched)
-    }
-
-    /// Whether a member was heard of lately.
-    fn is_near(&self, id: u64) -> bool {
-        let heard = self.lease.last_heard(id);
-        heard.is_some_and(|heard| self.now.since(heard) <= self.settings.election_min)
     }
 
     /// What a leader does for its members by itself.
@@ -102,7 +96,7 @@ impl Node {
     fn has_caught_up(&self, id: u64) -> bool {
         let committed = self.raw.raft.raft_log.committed;
         let progress = self.raw.raft.prs().get(id);
-        self.is_near(id) && progress.is_some_and(|progress| progress.matched >= committed)
+        self.hears(id) && progress.is_some_and(|progress| progress.matched >= committed)
     }
 
     /// Tells a member that is out of touch who the members are, at most once in an election timeout.

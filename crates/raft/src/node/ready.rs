@@ -8,7 +8,7 @@ use super::{Committed, Install, Node};
 use crate::frame::{Frame, Kind};
 use crate::log::{pack_snapshot, unpack_snapshot};
 use crate::settings::MAX_SNAPSHOT_LEN;
-use crate::write::{Entry, HardState, Snapshot, Write};
+use crate::write::{Write, stored_entry, stored_hard_state, stored_snapshot};
 
 /// Why a snapshot was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +125,7 @@ impl Node {
         let members = self.earlier.front().unwrap_or(&self.members);
         let snapshot = pack_snapshot(upto, term, members, data);
         let drop_to = upto.saturating_sub(self.settings.keep_entries);
-        self.disk.gather.snapshot = Some(Snapshot::of(&snapshot));
+        self.disk.gather.snapshot = Some(stored_snapshot(&snapshot));
         self.disk.gather.drop_to = drop_to;
         self.raw.mut_store().compact(snapshot, drop_to);
         self.must_write(false);
@@ -187,7 +187,7 @@ impl Node {
     /// Puts what is to be durable into the next write, and into the log that raft reads.
     fn gather(&mut self, ready: &mut Ready) {
         let must_sync = ready.must_sync();
-        if let Some(hard) = ready.hs().map(HardState::of) {
+        if let Some(hard) = ready.hs().map(stored_hard_state) {
             let old = self.raw.raft.store().hard;
             self.raw.mut_store().hard = hard;
             self.disk.gather.hard = Some(hard);
@@ -204,7 +204,7 @@ impl Node {
         let entries = ready.take_entries();
         self.disk
             .gather
-            .append_entries(entries.iter().map(Entry::of).collect());
+            .append_entries(entries.iter().map(stored_entry).collect());
         self.raw.mut_store().append(entries);
         self.must_write(false);
     }
@@ -220,7 +220,7 @@ impl Node {
         self.take_members(members);
         self.earlier = [self.members.clone()].into();
         self.proposals.snapshot_installed();
-        self.disk.gather.install(Snapshot::of(snapshot));
+        self.disk.gather.install(stored_snapshot(snapshot));
         self.raw.mut_store().install(snapshot.clone());
         let seq = self.must_write(false);
         self.disk.install.push_back((seq, install));

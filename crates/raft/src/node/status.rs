@@ -79,10 +79,6 @@ impl Node {
     pub fn status(&self, now: Instant) -> Status {
         let raft = &self.raw.raft;
         let log = raft.store();
-        let contact = match self.is_leader() {
-            true => self.lease.majority(self.settings.id, &self.members, self.now),
-            false => self.promise.last(),
-        };
         Status {
             id: self.settings.id,
             role: self.role(),
@@ -95,10 +91,24 @@ impl Node {
             snapshot: log.snapshot_index(),
             log_bytes: log.bytes(),
             pending: self.proposals.count(),
-            majority_contact: contact.map(|contact| now.since(contact)),
+            majority_contact: self.majority_contact().map(|contact| now.since(contact)),
             lease_until: self.lease_until(),
             members: self.member_statuses(now),
         }
+    }
+
+    /// When a majority was last in reach for certain.
+    pub(crate) fn majority_contact(&self) -> Option<Instant> {
+        match self.is_leader() {
+            true => self.lease.majority(self.settings.id, &self.members, self.now),
+            false => self.promise.last(),
+        }
+    }
+
+    /// Whether this member was heard of within the least election timeout.
+    pub(crate) fn hears(&self, id: u64) -> bool {
+        let heard = self.lease.last_heard(id);
+        heard.is_some_and(|heard| self.now.since(heard) <= self.settings.election_min)
     }
 
     fn role(&self) -> Role {

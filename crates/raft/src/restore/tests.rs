@@ -4,6 +4,7 @@ use raft::eraftpb;
 
 use super::*;
 use crate::settings::ClusterId;
+use crate::write::stored_entry;
 
 fn settings() -> Settings {
     Settings::new(1, ClusterId(5), 7)
@@ -19,7 +20,7 @@ fn entry(index: u64, term: u64) -> Entry {
         term,
         ..eraftpb::Entry::default()
     };
-    Entry::of(&entry)
+    stored_entry(&entry)
 }
 
 /// A store with a snapshot at 1 and entries up to 4, all of term 2.

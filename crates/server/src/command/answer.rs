@@ -15,7 +15,7 @@ pub(super) fn write(call: &mut Call<'_>, answer: Answer) {
             return;
         }
         // Only HTTP asks for it.
-        Answer::Overview(_) => {
+        Answer::Overview(_) | Answer::Log(_) => {
             call.error("ERR internal error: this answer has no wire format");
             return;
         }
@@ -51,7 +51,7 @@ pub(super) fn write(call: &mut Call<'_>, answer: Answer) {
             }
         }
         Answer::InfoCache(groups) => info_cache(&mut to, &groups),
-        Answer::Overview(_) | Answer::Refused(_) => {}
+        Answer::Overview(_) | Answer::Log(_) | Answer::Refused(_) => {}
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) const fn transaction(command: &Command) -> Option<Shape> {
         | Command::InfoAndAck
         | Command::Hello { .. }
         | Command::AskDown { .. }
+        | Command::Frame { .. }
+        | Command::TellView { .. }
         | Command::ScriptKill
         | Command::Unpause
         | Command::AbortHandOver => None,
@@ -88,6 +90,22 @@ impl<'a> Writer<'a> {
                     &epoch,
                     candidate,
                 ]);
+            }
+            Command::Frame { from, bytes } => {
+                let from = from.to_string();
+                let words: [&[u8]; 5] = [b"SENTINEL", b"RAFT", b"FRAME", from.as_bytes(), bytes];
+                encode_command(self.out, &words);
+            }
+            Command::TellView {
+                from,
+                group,
+                host,
+                port,
+                down,
+            } => {
+                let down = if *down { "down" } else { "up" };
+                let (from, group, port) = (from.as_str(), group.as_str(), port.to_string());
+                self.words(&["SENTINEL", "RAFT", "VIEW", from, group, host, &port, down]);
             }
             Command::Reconfigure { follow } => self.reconfigure(follow.as_ref()),
             Command::ScriptKill => self.words(&["SCRIPT", "KILL"]),

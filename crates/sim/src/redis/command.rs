@@ -29,7 +29,9 @@ impl Server {
     ) -> Reply {
         match command {
             Command::Ping => Reply::Ping(self.pong()),
-            Command::AskDown { .. } => refused("ERR unknown command 'SENTINEL', with args beginning with: "),
+            Command::AskDown { .. } | Command::Frame { .. } | Command::TellView { .. } => {
+                refused("ERR unknown command 'SENTINEL', with args beginning with: ")
+            }
             Command::ScriptKill => self.script_kill(now, acts),
             _ if self.busy => refused(BUSY),
             Command::Info | Command::InfoAndAck => Reply::Info(self.info(now)),

@@ -223,7 +223,7 @@ impl World {
                     self.after(wait, Due::HangUp(n, self.nodes[n].life, conn));
                 }
             }
-            Effect::Send { link, batch } => {
+            Effect::Send { link, batch, .. } => {
                 if let Some(conn) = self.nodes[n].links.get(&link).copied() {
                     self.check_orders(n, conn, &batch);
                     self.send(conn, End::Acceptor, Packet::Data(Message::Commands(batch)));
@@ -268,6 +268,7 @@ impl World {
                     self.after(RELEASED_WITHIN, Due::Released(old, n, now));
                 }
             }
+            Effect::WriteLog(_) => unreachable!("coordinators that vote share no log"),
             Effect::Resolve { .. } | Effect::RunScript { .. } | Effect::LogLevel(_) | Effect::Exit { .. } => {
             }
         }

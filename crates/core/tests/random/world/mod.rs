@@ -187,7 +187,7 @@ impl<R: Rng> World<R> {
             Effect::Disconnect { link } => {
                 assert!(self.links.contains_key(&link), "{link:?} was never there");
             }
-            Effect::Send { link, batch } => {
+            Effect::Send { link, batch, .. } => {
                 self.questions.extend(
                     batch
                         .into_iter()
@@ -218,6 +218,7 @@ impl<R: Rng> World<R> {
             | Effect::Addresses(_)
             | Effect::RunScript { .. }
             | Effect::LogLevel(_)
+            | Effect::WriteLog(_)
             | Effect::Exit { .. }
             | Effect::FailoverEnded { .. } => {}
         }

@@ -96,7 +96,7 @@ impl Witness {
     /// This leaves now: what it tells of must be on disk.
     pub(super) fn visible(&self, effect: &Effect, links: &BTreeMap<LinkId, (LinkKind, SocketAddr)>) {
         match effect {
-            Effect::Send { link, batch } => {
+            Effect::Send { link, batch, .. } => {
                 for (_, command) in batch {
                     self.sent(command, links.get(link));
                 }
@@ -181,6 +181,7 @@ impl Witness {
                     "the role goes to {to:?}, a choice that is not on disk"
                 );
             }
+            Command::Frame { .. } | Command::TellView { .. } => panic!("nobody shares a log here"),
             Command::Ping
             | Command::Info
             | Command::InfoAndAck

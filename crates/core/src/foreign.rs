@@ -1,0 +1,100 @@
+//! Sentinels that watch one of our primaries and do not share our log: two authorities over one primary.
+//!
+//! Where coordinators find each other by hello there are no strangers. Where they are named, one that is not named may
+//! replace a primary behind our back, and so nothing is replaced or mended by ourselves until an operator has said that
+//! it is well, or it is gone.
+
+use std::time::Duration;
+
+use crate::addr::Addr;
+use crate::context::Context;
+use crate::decision::Decision;
+use crate::event::EventKind;
+use crate::group::Group;
+use crate::id::{Epoch, SentinelId};
+use crate::instance::hello::Hello;
+use crate::time::Instant;
+
+/// How long after its last hello a foreign sentinel counts as there: five hellos.
+const FOREIGN_LIFETIME: Duration = Duration::from_secs(10);
+
+/// How many are remembered for each group. One would be enough to hold everything.
+const MAX_FOREIGN: usize = 16;
+
+/// A sentinel that does not share our log.
+#[derive(Clone, Debug)]
+pub(crate) struct Foreign {
+    pub(crate) addr: Addr,
+    pub(crate) heard_at: Instant,
+}
+
+impl Group {
+    /// A hello of a sentinel that is none of our members.
+    pub(crate) fn foreign_hello(&mut self, id: SentinelId, hello: &Hello, cx: &mut Context) {
+        let epoch = Epoch(hello.current_epoch);
+        if epoch > cx.registry.current_epoch {
+            cx.propose(Decision::AdvanceEpoch {
+                epoch,
+                group: self.name.clone(),
+            });
+        }
+        let Some(addr) = cx.names.parse(&hello.host, hello.port) else {
+            return;
+        };
+        let known = self.foreign.get(&id).map(|foreign| foreign.heard_at);
+        if known.is_none() && self.foreign.len() >= MAX_FOREIGN {
+            let now = cx.now;
+            self.foreign
+                .retain(|_, foreign| now.since(foreign.heard_at) < FOREIGN_LIFETIME);
+            if self.foreign.len() >= MAX_FOREIGN {
+                return;
+            }
+        }
+        let is_news = known.is_none_or(|at| cx.now.since(at) >= FOREIGN_LIFETIME);
+        if is_news {
+            let payload = cx.describe_sentinel(&self.name, &self.primary, &id, &addr);
+            let reason = if self.accepts(&id, cx) {
+                "it is none of the members, and was accepted"
+            } else {
+                "it is none of the members: nothing is failed over by itself until it is gone, or SENTINEL RAFT \
+                 ACCEPT-FOREIGN"
+            };
+            let kind = EventKind::ForeignSentinel;
+            cx.event(kind, Some(&self.name), payload, Some(reason.to_owned()));
+        }
+        let heard_at = cx.now;
+        self.foreign.insert(id, Foreign { addr, heard_at });
+        if is_news {
+            cx.touch(&self.name);
+        }
+    }
+
+    fn accepts(&self, id: &SentinelId, cx: &Context) -> bool {
+        let record = cx.registry.groups.get(&self.name);
+        record.is_some_and(|record| record.accepted.contains(id))
+    }
+
+    /// Those that are there now, and whether each was accepted.
+    pub(crate) fn foreign_sentinels(&self, cx: &Context) -> Vec<(SentinelId, Addr, bool)> {
+        let present = |foreign: &Foreign| cx.now.since(foreign.heard_at) < FOREIGN_LIFETIME;
+        self.foreign
+            .iter()
+            .filter(|(_, foreign)| present(foreign))
+            .map(|(id, foreign)| (id.clone(), foreign.addr.clone(), self.accepts(id, cx)))
+            .collect()
+    }
+
+    /// Whether a foreign sentinel keeps us from acting by ourselves.
+    pub(crate) fn is_held(&self, cx: &mut Context) -> bool {
+        if self.foreign.is_empty() {
+            return false;
+        }
+        let held_until = self
+            .foreign
+            .iter()
+            .filter(|(id, _)| !self.accepts(id, cx))
+            .map(|(_, foreign)| foreign.heard_at + FOREIGN_LIFETIME)
+            .max();
+        held_until.is_some_and(|until| !cx.due(until))
+    }
+}
