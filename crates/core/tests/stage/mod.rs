@@ -3,7 +3,9 @@
 //! Servers, peers and disk answer by themselves unless a script says otherwise. The clock jumps from one thing
 //! to do to the next, never over one, except by `stall`. Commands are listed in [`Stage::command`].
 
+mod peer;
 mod print;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -11,11 +13,13 @@ use std::time::Duration;
 
 use bellwether_core::{
     Addr, ClientToken, Command, ConfigEpoch, Coordinator, Effect, Epoch, GroupName, GroupOptions,
-    GroupRecord, Input, Instant, LinkId, LinkKind, PersistSeq, Pong, Registry, RenewedPasswords, Reply,
-    Request, RequestId, Secret, SentinelId, Settings, Verdict,
+    GroupRecord, Input, Instant, LinkId, LinkKind, PersistSeq, Pong, Registry, Reply, Request, RequestId,
+    Secret, SentinelId, Settings,
 };
 
 use crate::world::{Mood, Obedience, Server, World};
+use peer::{Ballot, Peer};
+use words::{id, options, renewed, span};
 
 /// From a command to its answer, and from a connect to its end, in milliseconds.
 const ROUND_TRIP_MS: u64 = 1;
@@ -25,25 +29,6 @@ const DISK_MS: u64 = 1;
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 type Outcome = Result<(), String>;
-
-/// For whom a scripted peer votes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Ballot {
-    Asker,
-    Nobody,
-    For(SentinelId),
-}
-
-/// Another sentinel, as far as a script plays it.
-#[derive(Debug)]
-struct Peer {
-    addr: SocketAddr,
-    mood: Mood,
-    says_down: bool,
-    ballot: Ballot,
-    /// The epoch of the vote that it tells, if it is another than it was asked about.
-    vote_epoch: Option<Epoch>,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
@@ -83,6 +68,8 @@ pub(crate) struct Stage {
     links: BTreeMap<LinkId, Target>,
     /// The last connection to each server or peer that broke.
     broken: BTreeMap<String, LinkId>,
+    /// Servers that take messages and hand none to subscribers.
+    mute: BTreeSet<SocketAddr>,
     /// What a hung server has taken in.
     backlog: Vec<(LinkId, Vec<(RequestId, Command)>)>,
     agenda: BTreeMap<(u64, u64), Due>,
@@ -136,6 +123,15 @@ impl Stage {
             "hang" => self.mood(rest, Mood::Hung)?,
             "stop" => self.mood(rest, Mood::Gone)?,
             "wake" => self.mood(rest, Mood::Well)?,
+            // mute|unmute SERVER: it hands no messages to subscribers, or does again
+            "mute" | "unmute" => {
+                let name = rest.first().ok_or("of whom?")?;
+                let addr = self.socket(name).ok_or("no such server")?;
+                match *verb {
+                    "mute" => self.mute.insert(addr),
+                    _ => self.mute.remove(&addr),
+                };
+            }
             // set NAME key=value…: changes a server or peer
             "set" => self.set(rest)?,
             // break NAME REASON…: its connection breaks
@@ -428,7 +424,9 @@ impl Stage {
             Mood::Well => {}
         }
         for (request, command) in batch {
-            if let (Command::Hello { message }, Target::Server(_)) = (&command, &target) {
+            if let (Command::Hello { message }, Target::Server(addr)) = (&command, &target)
+                && !self.mute.contains(addr)
+            {
                 let message = message.clone();
                 self.give(Input::Hello { link, message });
             }
@@ -754,87 +752,4 @@ impl Stage {
         self.ask(request);
         Ok(())
     }
-}
-
-impl Peer {
-    fn answer(&self, command: &Command) -> Reply {
-        match command {
-            Command::Ping => Reply::Ping(Pong::Pong),
-            Command::AskDown { epoch, candidate, .. } => {
-                let leader = match &self.ballot {
-                    Ballot::Asker => candidate.clone(),
-                    Ballot::For(id) => candidate.is_some().then(|| id.clone()),
-                    Ballot::Nobody => None,
-                };
-                Reply::Verdict(Verdict {
-                    down: self.says_down,
-                    leader_epoch: match leader {
-                        Some(_) => self.vote_epoch.unwrap_or(*epoch),
-                        None => Epoch(0),
-                    },
-                    leader,
-                })
-            }
-            _ => Reply::Done,
-        }
-    }
-
-    fn set(&mut self, key: &str, value: &str) -> Outcome {
-        match (key, value) {
-            ("down", _) => self.says_down = value == "yes",
-            ("votes", "asker") => self.ballot = Ballot::Asker,
-            ("votes", "nobody") => self.ballot = Ballot::Nobody,
-            ("votes", name) => self.ballot = Ballot::For(id(name)?),
-            ("vote-epoch", epoch) => {
-                self.vote_epoch = Some(Epoch(epoch.parse().map_err(|_| "a bad epoch")?));
-            }
-            ("at", addr) => self.addr = addr.parse().map_err(|_| "a bad address")?,
-            _ => return Err(format!("a sentinel has no {key}")),
-        }
-        Ok(())
-    }
-}
-
-fn id(text: &str) -> Result<SentinelId, String> {
-    SentinelId::new(text).map_err(|e| e.to_string())
-}
-
-/// `key=value` words. An underscore stands for a blank.
-fn options<'a>(words: &[&'a str]) -> Result<BTreeMap<&'a str, &'a str>, String> {
-    let pairs = words.iter().map(|word| word.split_once('='));
-    pairs
-        .collect::<Option<_>>()
-        .ok_or_else(|| "expected key=value".into())
-}
-
-/// `250ms` or `2s`, in milliseconds.
-fn span(words: &[&str]) -> Result<u64, String> {
-    let [word] = words else {
-        return Err("how long?".into());
-    };
-    let (number, factor) = match (word.strip_suffix("ms"), word.strip_suffix('s')) {
-        (Some(number), _) => (number, 1),
-        (None, Some(number)) => (number, 1000),
-        _ => return Err("250ms or 2s".into()),
-    };
-    let number: u64 = number.parse().map_err(|_| "250ms or 2s")?;
-    Ok(number * factor)
-}
-
-/// `own=x`, `peers=x`, and `<group>=x` for all others.
-fn renewed(words: &[&str]) -> Result<RenewedPasswords, String> {
-    let mut renewed = RenewedPasswords::default();
-    for word in words {
-        let (name, password) = word.split_once('=').ok_or("a name, = and a password")?;
-        let password = Secret::new(password);
-        match name {
-            "own" => renewed.own = Some(password),
-            "peers" => renewed.peers = Some(password),
-            name => {
-                let group = GroupName::new(name).map_err(|error| error.to_string())?;
-                renewed.groups.insert(group, password);
-            }
-        }
-    }
-    Ok(renewed)
 }
