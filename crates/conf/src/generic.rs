@@ -13,7 +13,7 @@ use crate::options::{
 };
 use crate::source::{Statement, name_in};
 use crate::suggest::did_you_mean;
-use crate::{secrets, tls, value};
+use crate::{coordination, secrets, tls, value};
 
 /// How many addresses `bind` takes, as in the reference.
 const MAX_BIND: usize = 16;
@@ -111,7 +111,7 @@ pub(crate) fn own_names() -> impl Iterator<Item = &'static str> {
     let own = OWN.iter().map(|(name, _)| *name);
     let for_peers = OWN_FOR_PEERS.iter().map(|(name, _)| *name);
     let files = secrets::DIRECTIVES.iter().map(|(name, _)| *name);
-    own.chain(for_peers).chain(files)
+    own.chain(coordination::names()).chain(for_peers).chain(files)
 }
 
 /// Directives of the reference that a coordinator could honour, or that mean nothing to it.
@@ -286,6 +286,10 @@ fn own(
     let name = statement.text(1).to_ascii_lowercase();
     if secrets::is_secret_file(statement) {
         return secrets::check_shape(statement);
+    }
+    // What they say together is looked at elsewhere, when everything is read.
+    if coordination::is_directive(statement) {
+        return coordination::check(statement);
     }
     if let Some((_, run)) = OWN_FOR_PEERS.iter().find(|(known, _)| *known == name) {
         return run(for_peers, statement);

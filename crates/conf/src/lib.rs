@@ -14,6 +14,7 @@
 
 mod args;
 mod command_names;
+mod coordination;
 mod diagnostic;
 mod emit;
 mod generic;
@@ -35,6 +36,7 @@ mod yaml;
 pub use args::overrides_from_args;
 pub use bellwether_core::{LogLevel, Secret};
 pub use command_names::CommandNames;
+pub use coordination::{Coordination, MAX_RAFT_MEMBER_ID, MAX_RAFT_MEMBERS, RaftSettings};
 pub use diagnostic::{Diagnostic, Severity};
 pub use lex::quote;
 pub use options::{

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bellwether_core::{Epoch, Globals, GroupName, GroupRecord, Host, LogLevel, Registry, Secret, SentinelId};
 
 use crate::command_names::CommandNames;
+use crate::coordination::Coordination;
 use crate::diagnostic::Diagnostic;
 use crate::lex::quote;
 use crate::places::Places;
@@ -132,6 +133,8 @@ pub struct DaemonOptions {
     pub http_bind: Option<SocketAddr>,
     /// `bellwether state-dir`: where the durable state lives; `None` means in the configuration file itself.
     pub state_dir: Option<PathBuf>,
+    /// `bellwether coordination`: how coordinators agree.
+    pub coordination: Coordination,
 }
 
 impl Default for DaemonOptions {
@@ -168,6 +171,7 @@ impl Default for DaemonOptions {
             tls: TlsOptions::default(),
             http_bind: None,
             state_dir: None,
+            coordination: Coordination::Vote,
         }
     }
 }

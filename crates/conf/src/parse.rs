@@ -12,10 +12,10 @@ use crate::generic::{self, Effect};
 use crate::lex::{self, LexErrorKind};
 use crate::options::{Config, DaemonOptions, SentinelOptions};
 use crate::places::Places;
-use crate::secrets;
 use crate::sentinel::Executor;
 use crate::source::{Source, Statement};
 use crate::value::Names;
+use crate::{coordination, secrets};
 
 /// How deep `include` may nest. Real files have one level; a file that includes itself must end somewhere.
 const MAX_INCLUDE_DEPTH: usize = 16;
@@ -60,6 +60,8 @@ pub(crate) struct Walk<'a, 'l> {
     last_user: Option<Statement>,
     /// The lines that name files with passwords, for when the groups are known.
     secret_files: Vec<Statement>,
+    /// The lines about how coordinators agree, which are judged together.
+    coordination: Vec<Statement>,
     places: Places,
     problems: Problems,
     files: Vec<String>,
@@ -79,6 +81,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             queue: Vec::new(),
             last_user: None,
             secret_files: Vec::new(),
+            coordination: Vec::new(),
             places: Places::default(),
             problems: Problems::default(),
             files: Vec::new(),
@@ -179,6 +182,10 @@ impl<'a, 'l> Walk<'a, 'l> {
                 self.places.note(&statement);
                 self.secret_files.push(statement);
             }
+            _ if coordination::is_directive(&statement) => {
+                self.places.note(&statement);
+                self.coordination.push(statement);
+            }
             _ => match generic::run(&mut self.daemon, &mut self.sentinel, &statement) {
                 Ok(Effect::Taken) if name == "loglevel" => self.note_log_level(&statement),
                 Ok(Effect::Taken) => self.places.note(&statement),
@@ -240,6 +247,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     /// Carries out the gathered sentinel directives.
     pub(crate) fn finish(mut self) -> Result<Config, Vec<Diagnostic>> {
         generic::judge_users(&self.daemon, self.last_user.as_ref(), &mut self.problems);
+        coordination::run(&mut self.daemon, &self.coordination, &mut self.problems);
         let mut executor = Executor::new(self.daemon, self.sentinel, self.problems, self.names);
         executor.run(&self.queue);
         let (mut config, mut problems) = executor.finish();

@@ -8,11 +8,15 @@ use crate::options::Config;
 use crate::source::{Source, Statement};
 use crate::yaml;
 
-/// The directives, each with the word that a problem is about. Those that name a group, a user
-/// or a command have one place for each.
+/// The directives, each with the word that a problem is about. Those that name a group, a user,
+/// a member or a command have one place for each.
 const NOTED: &[(&str, usize)] = &[
     ("aclfile", 1),
     ("bellwether auth-pass-file", 3),
+    ("bellwether cluster", 2),
+    ("bellwether coordination", 2),
+    ("bellwether member", 3),
+    ("bellwether member-id", 2),
     ("bellwether requirepass-file", 2),
     ("bellwether sentinel-pass-file", 2),
     ("bellwether state-dir", 2),
@@ -49,7 +53,9 @@ impl Places {
         };
         match name.as_str() {
             "user" => name = format!("{name} {}", statement.text(1)),
-            "bellwether auth-pass-file" => name = format!("{name} {}", statement.text(2)),
+            "bellwether auth-pass-file" | "bellwether member" => {
+                name = format!("{name} {}", statement.text(2))
+            }
             "rename-command" => name = format!("{name} {}", statement.text(1).to_ascii_lowercase()),
             _ => {}
         }
@@ -60,7 +66,7 @@ impl Places {
 
 impl Config {
     /// Puts problems at their places. Each has the directive that it is about, such as `tls-key-file`, `bellwether
-    /// auth-pass-file <group>`, `user <name>` or `rename-command <command>`; one that the configuration does not name is at its beginning.
+    /// auth-pass-file <group>`, `bellwether member <id>`, `user <name>` or `rename-command <command>`; one that the configuration does not name is at its beginning.
     /// `main` is the text that the configuration was read from.
     #[must_use]
     pub fn place(&self, main: &Source, problems: Vec<Problem>) -> Vec<Diagnostic> {

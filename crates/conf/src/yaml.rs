@@ -46,6 +46,15 @@
 //! tls-verify-hostname: false
 //! http-bind: 127.0.0.1:8379
 //! state-dir: /var/lib/bellwether
+//! coordination:                      # or mode: vote, and nothing else
+//!   mode: raft
+//!   cluster: production
+//!   member-id: 1
+//!   members:
+//!     - { id: 1, host: 10.0.0.5, port: 26390 }
+//!     - { id: 2, host: 10.0.0.6, port: 26390 }
+//!     - { id: 3, host: 10.0.0.7, port: 26390 }
+//!   stale-reads: true
 //! resolve-hostnames: true
 //! announce-hostnames: false
 //! deny-scripts-reconfig: true

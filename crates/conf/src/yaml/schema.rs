@@ -127,13 +127,25 @@ const ROOT: &[Entry] = &[
 ];
 
 /// Keys of the whole that hold maps or lists of maps.
-const ROOT_MAPS: [&str; 4] = ["announce", "groups", "users", RENAMED];
+const ROOT_MAPS: [&str; 5] = ["announce", "coordination", "groups", "users", RENAMED];
 
 /// Keys of `announce`.
 const ANNOUNCE: &[Entry] = &[
     ("ip", &["sentinel", "announce-ip"], Kind::Scalar),
     ("port", &["sentinel", "announce-port"], Kind::Scalar),
 ];
+
+/// Keys of `coordination`, apart from the list of the members.
+const COORDINATION: &[Entry] = &[
+    ("mode", &["bellwether", "coordination"], Kind::Scalar),
+    ("cluster", &["bellwether", "cluster"], Kind::Scalar),
+    ("member-id", &["bellwether", "member-id"], Kind::Scalar),
+    ("stale-reads", &["bellwether", "stale-reads"], Kind::Scalar),
+];
+
+/// The key of `coordination` that holds the members, and the keys of one.
+const MEMBERS: &str = "members";
+const MEMBER: [&str; 3] = ["id", "host", "port"];
 
 /// Keys of a group, apart from those that make up `monitor`. The group's name follows the words.
 const GROUP: &[Entry] = &[
@@ -173,13 +185,14 @@ const MONITOR: [&str; 2] = ["primary", "quorum"];
 pub(super) fn is_open_key(name: &str) -> bool {
     // A rule may be a password.
     let is_users = ["users", "rules"].contains(&name);
-    let entries = [ROOT, ANNOUNCE, GROUP].into_iter().flatten();
+    let entries = [ROOT, ANNOUNCE, COORDINATION, GROUP].into_iter().flatten();
     let known = entries.map(|(key, _, _)| *key);
     !is_users
         && known
             .chain(ROOT_MAPS)
             .chain(MONITOR)
-            .chain(["name", "host"])
+            .chain(MEMBER)
+            .chain(["name", MEMBERS])
             .any(|known| known == name)
 }
 
@@ -210,6 +223,7 @@ impl Schema<'_, '_, '_> {
         for (key, name, value) in self.keys(entries, &known) {
             match name {
                 "announce" => self.announce(value),
+                "coordination" => self.coordination(value),
                 "groups" => self.groups(value),
                 "users" => self.users(value),
                 RENAMED => self.renamed(key, None, value),
@@ -225,6 +239,49 @@ impl Schema<'_, '_, '_> {
         let known: Vec<&str> = ANNOUNCE.iter().map(|(key, _, _)| *key).collect();
         for (key, name, value) in self.keys(entries, &known) {
             self.entry(ANNOUNCE, None, key, name, value);
+        }
+    }
+
+    fn coordination(&mut self, node: &Node) {
+        let Some(entries) = self.map(node, "'coordination'") else {
+            return;
+        };
+        let known: Vec<&str> = COORDINATION
+            .iter()
+            .map(|(key, _, _)| *key)
+            .chain([MEMBERS])
+            .collect();
+        for (key, name, value) in self.keys(entries, &known) {
+            match (name, &value.value) {
+                (MEMBERS, Value::List(members)) => members.iter().for_each(|member| self.member(key, member)),
+                (MEMBERS, _) => self.fault(
+                    value,
+                    format!("'{MEMBERS}' must be a list"),
+                    Some("write for each: - { id: …, host: …, port: … }"),
+                ),
+                _ => self.entry(COORDINATION, None, key, name, value),
+            }
+        }
+    }
+
+    fn member(&mut self, key: &Node, node: &Node) {
+        let Some(entries) = self.map(node, "a member") else {
+            return;
+        };
+        let mut parts = [const { None }; MEMBER.len()];
+        for (_, name, value) in self.keys(entries, &MEMBER) {
+            let text = self.scalar(value).map(|text| word(value, &text));
+            if let Some(index) = MEMBER.iter().position(|known| *known == name) {
+                parts[index] = Some(text);
+            }
+        }
+        for (name, _) in MEMBER.iter().zip(&parts).filter(|(_, part)| part.is_none()) {
+            self.fault(node, format!("the member has no '{name}'"), None);
+        }
+        // `None` where a part is missing, `Some(None)` where it is wrong: both are reported by now.
+        if let [Some(Some(id)), Some(Some(host)), Some(Some(port))] = parts {
+            let [bellwether, member] = ["bellwether", "member"].map(|text| word(key, text));
+            self.statement(vec![bellwether, member, id, host, port]);
         }
     }
 
@@ -554,7 +611,7 @@ pub(super) mod tests {
 
     #[test]
     fn every_key_has_a_directive() {
-        for (key, words, _) in ROOT.iter().chain(ANNOUNCE).chain(GROUP) {
+        for (key, words, _) in ROOT.iter().chain(ANNOUNCE).chain(COORDINATION).chain(GROUP) {
             let is_known = match words {
                 ["sentinel", name] => crate::sentinel::is_directive(name),
                 ["bellwether", name] => crate::generic::own_names().any(|own| own == *name),
@@ -566,12 +623,14 @@ pub(super) mod tests {
             };
             assert!(is_known, "{key}");
         }
-        let keyed = |name: &str| ROOT.iter().any(|(_, words, _)| words.last() == Some(&name));
+        let of_process = || ROOT.iter().chain(COORDINATION);
+        let keyed = |name: &str| of_process().any(|(_, words, _)| words.last() == Some(&name));
         let honoured = crate::generic::HONOURED.iter().chain(crate::tls::HONOURED);
         let honoured = honoured.map(|(name, _)| *name);
         let all = honoured.chain(crate::generic::own_names());
-        // The one belongs to groups, the other has a map.
-        for name in all.filter(|name| !["auth-pass-file", "rename-command"].contains(name)) {
+        // The first belongs to groups, the others have a map and a list.
+        let elsewhere = ["auth-pass-file", "rename-command", "member"];
+        for name in all.filter(|name| !elsewhere.contains(name)) {
             assert!(keyed(name), "'{name}' has no key");
         }
     }

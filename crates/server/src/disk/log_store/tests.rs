@@ -498,3 +498,13 @@ fn what_is_no_regular_file_is_refused_at_once() {
         LogStoreError::Io { what: "make", .. }
     ));
 }
+
+/// The configuration knows the limits of the log by numbers of its own.
+#[test]
+fn the_configuration_has_the_limits_of_the_log() {
+    assert_eq!(bellwether_conf::MAX_RAFT_MEMBERS, bellwether_raft::MAX_MEMBERS);
+    let highest = bellwether_conf::MAX_RAFT_MEMBER_ID;
+    let founders = |id| BTreeMap::from([(id, "h:1".to_owned())]);
+    bellwether_raft::Members::founding(&founders(highest)).expect("the highest id");
+    bellwether_raft::Members::founding(&founders(highest + 1)).expect_err("too high");
+}
