@@ -59,7 +59,7 @@ impl Group {
         let waits = self.replicas().any(|(_, replica)| {
             replica.link.is_up() && !replica.is_sdown() && replica.info_at.is_none_or(|at| at < needed)
         });
-        let patience = if self.is_planned() && !self.has_fresh_replica(needed) {
+        let patience = if self.is_planned() && self.choose(cx).is_err() {
             PLANNED_INFO_WAIT
         } else {
             FRESH_INFO_WAIT
@@ -163,11 +163,6 @@ impl Group {
             .is_some_and(|run| run.cause == Cause::Coordinated)
     }
 
-    fn has_fresh_replica(&self, needed: Instant) -> bool {
-        self.replicas()
-            .any(|(_, replica)| replica.link.is_up() && replica.info_at.is_some_and(|at| at >= needed))
-    }
-
     fn why_chosen(&self, candidate: &Addr) -> String {
         let Some(replica) = self.instances.get(candidate) else {
             return String::new();
@@ -191,8 +186,13 @@ impl Group {
             }
         }
         // Lineage first: a replica of other data is out as long as one of the right data is there. What we
-        // know of the primary's lineage may be old, so if nobody matches it, it is no measure.
-        let is_known = eligible.iter().any(|(_, replica)| self.is_of_lineage(replica));
+        // know of the primary's lineage may be old, so if nobody matches it, it is no measure; unless the primary is well
+        // and hands over: then it has told, and one that does not have its data yet is no one to hand over to.
+        let is_known = eligible.iter().any(|(_, replica)| self.is_of_lineage(replica))
+            || (self.is_planned()
+                && self
+                    .primary_instance()
+                    .is_some_and(|primary| primary.info.replid.is_some()));
         if is_known && !bugs::has(Bug::PromoteForeignLineage) {
             eligible.retain(|(addr, replica)| {
                 let fits = self.is_of_lineage(replica);
