@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::agreement::{Agreement, Decided, Vote};
+use crate::agreement::{Agreement, Decided, LogStatus, Vote};
 use crate::bugs::{self, Bug};
 use crate::command;
 use crate::context::{Context, LinkOwner};
@@ -165,6 +165,12 @@ impl Coordinator {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.cx.registry
+    }
+
+    /// The log that all coordinators share, as this one sees it at the moment; `None` where they vote.
+    #[must_use]
+    pub fn log_status(&self, now: Instant) -> Option<LogStatus> {
+        self.cx.agreement.log().map(|log| log.status(now))
     }
 
     /// Decides on all facts at hand: every group that was touched or is due, once.

@@ -17,7 +17,7 @@ use bellwether_core::{
     ReplicatedLog, SentinelId, Standing,
 };
 
-use self::payload::{Part, Payload, Shared, Waiting, common, cut, groups, is_own};
+use self::payload::{Part, Payload, READABLE, Shared, Waiting, common, cut, groups, is_own};
 use crate::member::Members;
 use crate::node::{Committed, Node};
 use crate::proposal::{DropReason, Dropped};
@@ -104,7 +104,10 @@ impl LogAgreement {
         local: Registry,
         now: Instant,
     ) -> Result<Self, StartError> {
-        let log = settings.log.clone();
+        let log = Settings {
+            readable: READABLE,
+            ..settings.log.clone()
+        };
         let nobody = sentinel_id(log.cluster, 0);
         let founds = restored.is_empty() && settings.members.contains_key(&log.id);
         let mut node = if founds {

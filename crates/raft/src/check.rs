@@ -8,6 +8,7 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType, Message, MessageType};
 use crate::codec::CodecError;
 use crate::log::{Log, unpack_snapshot};
 use crate::member::Change;
+use crate::settings::Readable;
 
 /// No number of raft's gets near this, and from here it is far to where adding one overflows.
 pub(crate) const MAX_NUMBER: u64 = 1 << 60;
@@ -55,6 +56,14 @@ pub enum Unsound {
         index: u64,
         /// Its term.
         term: u64,
+    },
+    /// What an entry, or a snapshot, holds for the caller is nothing that the caller could read.
+    #[error("what is at {index} cannot be read: {problem}")]
+    Payload {
+        /// The index.
+        index: u64,
+        /// What is wrong.
+        problem: String,
     },
     /// An entry changes the members in a way that cannot be read.
     #[error("entry {index} holds an unreadable change of the members")]
@@ -124,12 +133,14 @@ pub(crate) struct Certain<'a> {
     pub(crate) committed: u64,
     pub(crate) last: u64,
     pub(crate) log: &'a Log,
+    /// What the caller can make sense of.
+    pub(crate) readable: Readable,
 }
 
 /// Looks at a message that member `from` sent.
 pub(crate) fn check(message: &Message, from: u64, certain: &Certain<'_>) -> Result<(), Unsound> {
     check_form(message, from, certain.id)?;
-    check_entries(message)?;
+    check_entries(message, certain.readable)?;
     // raft ignores messages of an older term, or answers them with the newer one.
     if message.term < certain.term {
         return Ok(());
@@ -228,16 +239,15 @@ fn check_form(message: &Message, from: u64, own: u64) -> Result<(), Unsound> {
     Ok(())
 }
 
-fn check_entries(message: &Message) -> Result<(), Unsound> {
+fn check_entries(message: &Message, readable: Readable) -> Result<(), Unsound> {
     if message.get_msg_type() == MessageType::MsgSnapshot {
         let meta = message.get_snapshot().get_metadata();
         let (index, term) = (meta.index, meta.term);
         if index == 0 || index > MAX_NUMBER || term == 0 || term > message.term {
             return Err(Unsound::Order { index, term });
         }
-        return unpack_snapshot(message.get_snapshot())
-            .map(drop)
-            .map_err(Unsound::Snapshot);
+        let (_, state) = unpack_snapshot(message.get_snapshot()).map_err(Unsound::Snapshot)?;
+        return (readable.state)(state).map_err(|problem| Unsound::Payload { index, problem });
     }
     let (mut index, mut term) = (message.index, message.log_term);
     // raft says that entries beyond its log are of term 0, and would take this for the end of it.
@@ -253,6 +263,9 @@ fn check_entries(message: &Message) -> Result<(), Unsound> {
         }
         term = entry.term;
         check_change(entry).map_err(|source| Unsound::Change { index, source })?;
+        if entry.get_entry_type() == EntryType::EntryNormal && !entry.data.is_empty() {
+            (readable.proposal)(&entry.data).map_err(|problem| Unsound::Payload { index, problem })?;
+        }
     }
     Ok(())
 }

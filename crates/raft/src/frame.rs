@@ -122,6 +122,12 @@ pub enum BadFrame {
     /// Its body cannot be read.
     #[error("unreadable frame")]
     Body(#[from] CodecError),
+    /// It proposes what nobody could make sense of.
+    #[error("unreadable proposal: {problem}")]
+    Proposal {
+        /// What is wrong.
+        problem: String,
+    },
     /// Its body is no message of raft.
     #[error("unreadable raft message: {problem}")]
     Message {

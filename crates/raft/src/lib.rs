@@ -38,6 +38,6 @@ pub use proposal::{DropReason, Dropped};
 pub use restore::{Restored, StartError};
 pub use settings::{
     ClusterId, MAX_ADDRESS_LEN, MAX_DRIFT_PERCENT, MAX_MEMBERS, MAX_PAYLOAD_LEN, MAX_PENDING,
-    MAX_PENDING_BYTES, MAX_SNAPSHOT_LEN, Settings,
+    MAX_PENDING_BYTES, MAX_SNAPSHOT_LEN, Readable, Settings,
 };
 pub use write::{Entry, HardState, Identity, Snapshot, Write};

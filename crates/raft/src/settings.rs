@@ -67,6 +67,26 @@ pub struct Settings {
     pub log_bytes: u64,
     /// How many entries before a snapshot stay, so that a member that is a little behind needs no snapshot.
     pub keep_entries: u64,
+    /// How the caller tells its own proposals and states from garbage.
+    pub readable: Readable,
+}
+
+/// How the caller tells its own proposals and states from garbage: what it could not read must not get into the log,
+/// because there it would stop every member. Each gives what is wrong, in words.
+#[derive(Clone, Copy, Debug)]
+pub struct Readable {
+    /// Looks at a proposal.
+    pub proposal: fn(&[u8]) -> Result<(), String>,
+    /// Looks at a state.
+    pub state: fn(&[u8]) -> Result<(), String>,
+}
+
+impl Readable {
+    /// Whatever it is, the caller can read it.
+    pub const ANYTHING: Self = Self {
+        proposal: |_| Ok(()),
+        state: |_| Ok(()),
+    };
 }
 
 impl Settings {
@@ -84,6 +104,7 @@ impl Settings {
             snapshot_retry: Duration::from_secs(5),
             log_bytes: 1024 * 1024,
             keep_entries: 256,
+            readable: Readable::ANYTHING,
         }
     }
 

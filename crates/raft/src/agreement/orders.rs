@@ -22,7 +22,7 @@ impl ReplicatedLog for LogAgreement {
     fn receive(&mut self, now: Instant, from: u64, frame: &[u8]) -> Result<(), String> {
         self.now = self.now.max(now);
         let taken = self.node.receive(now, from, frame);
-        taken.map_err(|bad| bad.to_string())
+        taken.map_err(|bad| in_full(&bad))
     }
 
     fn poll_frame(&mut self) -> Option<(SentinelId, Vec<u8>)> {
@@ -178,4 +178,10 @@ impl ReplicatedLog for LogAgreement {
         let contact = self.node.majority_contact();
         self.settings.stale_reads || contact.is_some_and(|at| now.since(at) < FRESH_FOR)
     }
+}
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -3,6 +3,8 @@
 use bellwether_core::{ClientToken, Decision, GlobalChange, Globals, GroupName, Registry, SentinelId};
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Readable;
+
 /// The version of what is written here, the first byte of everything.
 const VERSION: u8 = 1;
 
@@ -65,6 +67,12 @@ impl Payload {
         }
     }
 }
+
+/// How a member of the log tells entries and states from garbage.
+pub(crate) const READABLE: Readable = Readable {
+    proposal: |bytes| Payload::decode(bytes).map(drop).map_err(|bad| bad.to_string()),
+    state: |bytes| Shared::decode(bytes).map(drop).map_err(|bad| bad.to_string()),
+};
 
 impl Shared {
     /// What of a registry is the same for all members.

@@ -60,6 +60,10 @@ impl Node {
             Kind::Propose => {
                 self.check_member(from, None)?;
                 let body = ProposeBody::decode(frame.body)?;
+                if !body.change {
+                    let read = (self.settings.readable.proposal)(body.payload);
+                    read.map_err(|problem| BadFrame::Proposal { problem })?;
+                }
                 self.take_proposal(from, &body);
             }
             Kind::Refuse => {
@@ -140,6 +144,7 @@ impl Node {
             committed: raft.raft_log.committed,
             last: raft.raft_log.last_index(),
             log: raft.store(),
+            readable: self.settings.readable,
         };
         check(&message, from, &certain)?;
         let (kind_is_snapshot, frame_is) = (kind == MessageType::MsgSnapshot, frame.kind == Kind::Snapshot);

@@ -1,0 +1,264 @@
+//! Coordinators that share a log: what one is told, all know.
+
+mod fleet;
+
+use bellwether_core::{
+    Addr, Answer, ConfigEpoch, Epoch, GroupName, GroupOptions, GroupRecord, Refusal, Registry, Request,
+};
+use fleet::{Fleet, member, seconds};
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+fn group() -> GroupName {
+    GroupName::new("cache").expect("a name")
+}
+
+/// A configuration with one group, whose primary listens there.
+fn configuration(port: u16) -> Registry {
+    let primary = Addr::parse("127.0.0.1", port).expect("an address");
+    let mut registry = Registry::new(member(9));
+    registry
+        .groups
+        .insert(group(), GroupRecord::new(primary, GroupOptions::new(2)));
+    registry
+}
+
+/// Three members with the same configuration, one of whom leads.
+fn founded() -> Fleet {
+    let mut fleet = Fleet::new();
+    for id in 1..=3 {
+        fleet.start(id, 3, &configuration(6379));
+    }
+    fleet.until("a leader", |fleet| fleet.leader().is_some());
+    fleet.until("the group on all", |fleet| {
+        fleet
+            .nodes
+            .values()
+            .all(|node| node.core.registry().groups.contains_key("cache"))
+    });
+    fleet
+}
+
+fn follower(fleet: &Fleet) -> u64 {
+    let leader = fleet.leader().expect("a leader");
+    (1..=3).find(|id| *id != leader).expect("there are three")
+}
+
+fn set(words_of: &str) -> Request {
+    Request::Set {
+        name: "cache".to_owned(),
+        words: words(words_of),
+        not_executable: Vec::new(),
+    }
+}
+
+#[test]
+fn everybody_begins_with_what_the_first_leader_was_configured_with() {
+    let mut fleet = founded();
+    fleet.run(100);
+    for (id, node) in &fleet.nodes {
+        let registry = node.core.registry();
+        assert_eq!(registry.my_id, member(*id));
+        let others: Vec<_> = (1..=3).filter(|other| other != id).map(member).collect();
+        let known: Vec<_> = registry.groups["cache"].sentinels.keys().cloned().collect();
+        assert_eq!(known, others, "of member {id}");
+    }
+}
+
+#[test]
+fn an_order_to_any_of_them_counts_for_all() {
+    let mut fleet = founded();
+    let to = follower(&fleet);
+    let answer = fleet.order(to, set("down-after-milliseconds 7000 quorum 1"));
+    assert_eq!(answer, Answer::Ok);
+    fleet.run(100);
+    for node in fleet.nodes.values() {
+        let options = &node.core.registry().groups["cache"].options;
+        assert_eq!((options.down_after, options.quorum), (seconds(7), 1));
+        let told = node.events.iter().filter(|event| event.starts_with("+set"));
+        assert_eq!(told.count(), 2, "{:?}", node.events);
+    }
+}
+
+#[test]
+fn two_orders_at_once_do_not_both_count() {
+    let mut fleet = founded();
+    let monitor = |port: &str| Request::Monitor {
+        name: "second".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: port.to_owned(),
+        quorum: "2".to_owned(),
+    };
+    let questions = [fleet.ask(1, monitor("7001")), fleet.ask(2, monitor("7002"))];
+    fleet.until("both answers", |fleet| {
+        questions.iter().all(|question| fleet.answer(*question).is_some())
+    });
+    let ok = questions
+        .iter()
+        .filter(|q| fleet.answer(**q) == Some(&Answer::Ok));
+    assert_eq!(ok.count(), 1);
+    let refused = Answer::Refused(Refusal::DuplicateGroup);
+    assert!(questions.iter().any(|q| fleet.answer(*q) == Some(&refused)));
+    fleet.run(100);
+    let primaries: Vec<_> = fleet
+        .nodes
+        .values()
+        .map(|node| node.core.registry().groups["second"].primary.clone())
+        .collect();
+    assert!(
+        primaries.windows(2).all(|pair| pair[0] == pair[1]),
+        "{primaries:?}"
+    );
+}
+
+#[test]
+fn without_a_majority_nothing_is_changed_and_the_client_learns_so() {
+    let mut fleet = founded();
+    let leader = fleet.leader().expect("a leader");
+    for id in (1..=3).filter(|id| *id != leader) {
+        fleet.cut(id);
+    }
+    let began = fleet.now;
+    let answer = fleet.order(leader, set("quorum 1 parallel-syncs 9"));
+    assert!(
+        matches!(answer, Answer::Refused(Refusal::NoQuorum(_))),
+        "{answer:?}"
+    );
+    assert!(fleet.now - began <= 4000, "after {} ms", fleet.now - began);
+    let options = &fleet.nodes[&leader].core.registry().groups["cache"].options;
+    assert_eq!((options.quorum, options.parallel_syncs), (2, 1));
+    // What was not decided then is not decided by halves later.
+    fleet.cut.clear();
+    fleet.until("a leader again", |fleet| fleet.leader().is_some());
+    fleet.run(2000);
+    for node in fleet.nodes.values() {
+        let options = &node.core.registry().groups["cache"].options;
+        let both = (options.quorum, options.parallel_syncs);
+        assert!(both == (2, 1) || both == (1, 9), "{both:?}");
+    }
+}
+
+#[test]
+fn all_killed_at_once_know_everything_again() {
+    let mut fleet = founded();
+    let to = follower(&fleet);
+    assert_eq!(fleet.order(to, set("quorum 1")), Answer::Ok);
+    (1..=3).for_each(|id| fleet.kill(id));
+    // What is configured by now does not count any more.
+    (1..=3).for_each(|id| fleet.start(id, 3, &configuration(6380)));
+    fleet.until("a leader", |fleet| fleet.leader().is_some());
+    fleet.run(500);
+    for node in fleet.nodes.values() {
+        let record = &node.core.registry().groups["cache"];
+        assert_eq!((record.options.quorum, record.primary.port), (1, 6379));
+    }
+}
+
+#[test]
+fn the_death_of_the_leader_delays_an_order_and_does_not_lose_it() {
+    let mut fleet = founded();
+    let leader = fleet.leader().expect("a leader");
+    let to = follower(&fleet);
+    fleet.kill(leader);
+    assert_eq!(fleet.order(to, set("quorum 1")), Answer::Ok);
+    fleet.run(100);
+    for node in fleet.nodes.values() {
+        assert_eq!(node.core.registry().groups["cache"].options.quorum, 1);
+    }
+}
+
+#[test]
+fn settings_of_one_coordinator_stay_its_own() {
+    let mut fleet = founded();
+    let to = follower(&fleet);
+    let config = Request::ConfigSet {
+        words: words("announce-ip 10.0.0.9 sentinel-user ops loglevel debug"),
+    };
+    assert_eq!(fleet.order(to, config), Answer::Ok);
+    fleet.run(100);
+    for (id, node) in &fleet.nodes {
+        let globals = &node.core.registry().globals;
+        assert_eq!(globals.sentinel_user.as_deref(), Some("ops"));
+        assert_eq!(globals.announce_ip.is_some(), *id == to, "of member {id}");
+    }
+}
+
+#[test]
+fn whoever_voted_before_brings_its_epochs_along() {
+    let mut fleet = Fleet::new();
+    let mut later = configuration(7000);
+    later.current_epoch = Epoch(7);
+    if let Some(record) = later.groups.get_mut("cache") {
+        record.config_epoch = ConfigEpoch(6);
+    }
+    for id in 1..=3 {
+        let local = if id == 3 {
+            later.clone()
+        } else {
+            configuration(6379)
+        };
+        fleet.start(id, 3, &local);
+    }
+    fleet.until("the epochs on all", |fleet| {
+        fleet
+            .nodes
+            .values()
+            .all(|node| node.core.registry().current_epoch == Epoch(7))
+    });
+    fleet.run(200);
+    for node in fleet.nodes.values() {
+        let record = &node.core.registry().groups["cache"];
+        assert_eq!((record.config_epoch, record.primary.port), (ConfigEpoch(6), 7000));
+    }
+}
+
+#[test]
+fn a_member_is_not_forgotten_like_one_that_was_found() {
+    let mut fleet = founded();
+    let forget = Request::Forget {
+        name: "cache".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: "1002".to_owned(),
+    };
+    let answer = fleet.order(1, forget);
+    assert_eq!(answer, Answer::Refused(Refusal::IsMember));
+}
+
+#[test]
+fn a_new_member_learns_everything_and_a_removed_one_is_gone() {
+    use bellwether_core::LogOrder;
+    let mut fleet = founded();
+    let to = follower(&fleet);
+    let add = LogOrder::Add {
+        id: 4,
+        host: "127.0.0.1".to_owned(),
+        port: 1004,
+        replaces: None,
+    };
+    assert_eq!(fleet.order(to, Request::Log(add)), Answer::Ok);
+    fleet.start(4, 3, &Registry::new(member(4)));
+    fleet.until("the group on the new one", |fleet| {
+        fleet.nodes[&4].core.registry().groups.contains_key("cache")
+    });
+    fleet.until("four voters", |fleet| {
+        let now = bellwether_core::Instant::from_millis(fleet.now);
+        let leader = fleet
+            .leader()
+            .and_then(|id| fleet.nodes[&id].core.log_status(now));
+        leader.is_some_and(|log| log.members.iter().filter(|member| member.voter).count() == 4)
+    });
+    let leader = fleet.leader().expect("a leader");
+    let goes = (1..=3).find(|id| *id != leader).expect("there are three");
+    assert_eq!(
+        fleet.order(leader, Request::Log(LogOrder::Remove { id: goes })),
+        Answer::Ok
+    );
+    fleet.run(200);
+    for (_, node) in fleet.nodes.iter().filter(|(id, _)| **id != goes) {
+        let record = &node.core.registry().groups["cache"];
+        assert!(!record.sentinels.contains_key(&member(goes)));
+        assert_eq!(record.sentinels.len(), 2);
+    }
+}

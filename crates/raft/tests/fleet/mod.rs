@@ -1,0 +1,364 @@
+//! Coordinators that share a log, on a network that is as fast as one wishes. There are no servers: every connection to
+//! one is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use bellwether_core::{
+    Answer, ClientToken, Command, Coordinator, Effect, Input, Instant, LinkId, LinkKind, LogWrite, Pong,
+    Registry, Reply, Request, RequestId, SentinelId, Settings,
+};
+use bellwether_raft::{
+    AgreementSettings, ClusterId, LogAgreement, Restored, Settings as LogSettings, cluster_id, sentinel_id,
+};
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How long everything takes, in milliseconds.
+const HOP: u64 = 1;
+
+/// Who waits for an answer.
+enum Asker {
+    Client(u64),
+    Peer {
+        node: u64,
+        life: u64,
+        link: LinkId,
+        request: RequestId,
+    },
+}
+
+enum Due {
+    Input(u64, u64, Input),
+    Ask {
+        node: u64,
+        request: Request,
+        asker: Asker,
+    },
+}
+
+pub(crate) struct Node {
+    pub(crate) core: Coordinator,
+    life: u64,
+    links: BTreeMap<LinkId, u64>,
+    asked: BTreeMap<ClientToken, Asker>,
+    last_token: u64,
+    pub(crate) events: Vec<String>,
+}
+
+pub(crate) struct Fleet {
+    pub(crate) now: u64,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    stores: BTreeMap<u64, Restored>,
+    queue: BTreeMap<(u64, u64), Due>,
+    last: u64,
+    lives: u64,
+    last_client: u64,
+    answers: BTreeMap<u64, Answer>,
+    /// Who is cut off.
+    pub(crate) cut: BTreeSet<u64>,
+}
+
+pub(crate) fn cluster() -> ClusterId {
+    cluster_id("test")
+}
+
+impl Fleet {
+    pub(crate) const fn new() -> Self {
+        Self {
+            now: 0,
+            nodes: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            last: 0,
+            lives: 0,
+            last_client: 0,
+            answers: BTreeMap::new(),
+            cut: BTreeSet::new(),
+        }
+    }
+
+    /// Starts a member, from its store if it has run before, with this configuration.
+    pub(crate) fn start(&mut self, id: u64, founders: u64, local: &Registry) {
+        self.lives += 1;
+        let members = (1..=founders).map(|id| (id, format!("127.0.0.1:{}", 1000 + id)));
+        let settings = AgreementSettings {
+            log: LogSettings::new(id, cluster(), self.lives),
+            members: members.collect(),
+            stale_reads: true,
+        };
+        let restored = self.stores.entry(id).or_default().clone();
+        let now = Instant::from_millis(self.now);
+        let agreement = LogAgreement::new(settings, restored, local.clone(), now).expect("a sound store");
+        let first = agreement.first_registry();
+        let settings = Settings {
+            listen_port: u16::try_from(1000 + id).expect("a port"),
+            own_password: None,
+            deny_scripts_reconfig: true,
+            forget_sentinels_after: None,
+            forget_replicas_after: None,
+            seed: self.lives,
+        };
+        let core = Coordinator::with_agreement(settings, first, now, Box::new(agreement));
+        let node = Node {
+            core,
+            life: self.lives,
+            links: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            last_token: 0,
+            events: Vec::new(),
+        };
+        self.nodes.insert(id, node);
+        self.give(id, Input::Turn);
+    }
+
+    pub(crate) fn kill(&mut self, id: u64) {
+        self.nodes.remove(&id);
+        let ids: Vec<u64> = self.nodes.keys().copied().collect();
+        for other in ids {
+            self.break_links(other, id);
+        }
+    }
+
+    /// Nothing gets to or from this member from now on.
+    pub(crate) fn cut(&mut self, id: u64) {
+        self.cut.insert(id);
+    }
+
+    fn break_links(&mut self, node: u64, to: u64) {
+        let Some(node_ref) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        let life = node_ref.life;
+        let gone: Vec<LinkId> = node_ref
+            .links
+            .extract_if(.., |_, far| *far == to)
+            .map(|(link, _)| link)
+            .collect();
+        for link in gone {
+            let reason = "reset".to_owned();
+            self.later(Due::Input(node, life, Input::LinkDown { link, reason }));
+        }
+    }
+
+    /// Plays for so many milliseconds.
+    pub(crate) fn run(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.now += 1;
+            while self
+                .queue
+                .first_key_value()
+                .is_some_and(|((at, _), _)| *at <= self.now)
+            {
+                if let Some((_, due)) = self.queue.pop_first() {
+                    self.take(due);
+                }
+            }
+            let now = Instant::from_millis(self.now);
+            let due: Vec<u64> = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| node.core.poll_deadline().is_some_and(|at| at <= now))
+                .map(|(id, _)| *id)
+                .collect();
+            for id in due {
+                self.give(id, Input::Turn);
+            }
+        }
+    }
+
+    /// Plays until this holds, for ten seconds at most.
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..10_000 {
+            if holds(self) {
+                return;
+            }
+            self.run(1);
+        }
+        panic!("{what} did not come to be");
+    }
+
+    /// A client asks; gives the number of its question.
+    pub(crate) fn ask(&mut self, node: u64, request: Request) -> u64 {
+        self.last_client += 1;
+        let asker = Asker::Client(self.last_client);
+        self.later(Due::Ask { node, request, asker });
+        self.last_client
+    }
+
+    pub(crate) fn answer(&self, question: u64) -> Option<&Answer> {
+        self.answers.get(&question)
+    }
+
+    /// A client asks and waits.
+    pub(crate) fn order(&mut self, node: u64, request: Request) -> Answer {
+        let question = self.ask(node, request);
+        self.until("an answer", |fleet| fleet.answers.contains_key(&question));
+        self.answers[&question].clone()
+    }
+
+    pub(crate) fn leader(&self) -> Option<u64> {
+        let now = Instant::from_millis(self.now);
+        let acts = |node: &Node| node.core.log_status(now).is_some_and(|log| log.may_act);
+        self.nodes.iter().find(|(_, node)| acts(node)).map(|(id, _)| *id)
+    }
+
+    fn later(&mut self, due: Due) {
+        self.last += 1;
+        self.queue.insert((self.now + HOP, self.last), due);
+    }
+
+    fn take(&mut self, due: Due) {
+        match due {
+            Due::Input(id, life, input) => {
+                if self.nodes.get(&id).is_some_and(|node| node.life == life) {
+                    self.give(id, input);
+                }
+            }
+            Due::Ask { node, request, asker } => {
+                let Some(target) = self.nodes.get_mut(&node) else {
+                    return;
+                };
+                target.last_token += 1;
+                let token = ClientToken(target.last_token);
+                target.asked.insert(token, asker);
+                self.give(node, Input::Request { token, request });
+            }
+        }
+    }
+
+    fn give(&mut self, id: u64, input: Input) {
+        let now = Instant::from_millis(self.now);
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.core.handle(now, input);
+        node.core.handle(now, Input::Turn);
+        let mut effects = Vec::new();
+        while let Some(effect) = node.core.poll_effect() {
+            effects.push(effect);
+        }
+        for effect in effects {
+            self.carry_out(id, effect);
+        }
+    }
+
+    fn carry_out(&mut self, id: u64, effect: Effect) {
+        let life = self.nodes[&id].life;
+        match effect {
+            Effect::Connect { link, to, kind } => {
+                let far = u64::from(to.port()).wrapping_sub(1000);
+                let there = matches!(kind, LinkKind::Peer { .. }) && self.nodes.contains_key(&far);
+                let input = if there && !self.cut.contains(&id) && !self.cut.contains(&far) {
+                    self.node(id).links.insert(link, far);
+                    Input::LinkUp {
+                        link,
+                        local: LOCALHOST,
+                    }
+                } else {
+                    let reason = "refused".to_owned();
+                    Input::LinkDown { link, reason }
+                };
+                self.later(Due::Input(id, life, input));
+            }
+            Effect::Disconnect { link } => {
+                self.node(id).links.remove(&link);
+            }
+            Effect::Send { link, batch, .. } => {
+                for (request, command) in batch {
+                    self.send(id, link, request, command);
+                }
+            }
+            Effect::WriteLog(write) => {
+                store(self.stores.entry(id).or_default(), &write);
+                self.later(Due::Input(id, life, Input::LogWritten { seq: write.seq }));
+            }
+            Effect::Persist { seq } => self.later(Due::Input(id, life, Input::Persisted { seq })),
+            Effect::Answer { token, answer } => match self.node(id).asked.remove(&token) {
+                Some(Asker::Client(question)) => {
+                    self.answers.insert(question, answer);
+                }
+                Some(Asker::Peer {
+                    node,
+                    life,
+                    link,
+                    request,
+                }) => {
+                    let reply = match answer {
+                        Answer::Refused(refusal) => Reply::Refused(refusal.to_string()),
+                        _ => Reply::Done,
+                    };
+                    if !self.cut.contains(&id) && !self.cut.contains(&node) {
+                        self.later(Due::Input(node, life, Input::Reply { link, request, reply }));
+                    }
+                }
+                None => {}
+            },
+            Effect::Event(event) => {
+                let line = event.to_string();
+                self.node(id).events.push(line);
+            }
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, id: u64, link: LinkId, request: RequestId, command: Command) {
+        let life = self.nodes[&id].life;
+        let Some(far) = self.nodes[&id].links.get(&link).copied() else {
+            return;
+        };
+        if self.cut.contains(&id) || self.cut.contains(&far) {
+            return;
+        }
+        let question = match command {
+            Command::Ping => {
+                let reply = Reply::Ping(Pong::Pong);
+                return self.later(Due::Input(id, life, Input::Reply { link, request, reply }));
+            }
+            Command::Frame { from, bytes } => Request::Frame { from, bytes },
+            Command::Hello { message } => Request::Hello { message },
+            other => panic!("{other:?} is not for a peer that shares a log"),
+        };
+        let asker = Asker::Peer {
+            node: id,
+            life,
+            link,
+            request,
+        };
+        self.later(Due::Ask {
+            node: far,
+            request: question,
+            asker,
+        });
+    }
+
+    fn node(&mut self, id: u64) -> &mut Node {
+        self.nodes.get_mut(&id).expect("it runs")
+    }
+}
+
+/// What a store does with a write.
+fn store(store: &mut Restored, write: &LogWrite) {
+    store.identity = write.identity.or(store.identity);
+    if write.reset {
+        store.entries.clear();
+    }
+    if let Some(snapshot) = &write.snapshot {
+        store.snapshot = Some(snapshot.clone());
+    }
+    store.entries.retain(|entry| entry.index > write.drop_to);
+    if let Some(first) = write.entries.first() {
+        store.entries.retain(|entry| entry.index < first.index);
+        store.entries.extend(write.entries.iter().cloned());
+    }
+    store.hard = write.hard.unwrap_or(store.hard);
+}
+
+pub(crate) fn member(id: u64) -> SentinelId {
+    sentinel_id(cluster(), id)
+}
+
+pub(crate) const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
