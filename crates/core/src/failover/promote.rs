@@ -203,6 +203,7 @@ impl Group {
         for view in self.views.values_mut() {
             view.says_down = false;
             view.vote = None;
+            view.told_view = None;
         }
         for (addr, instance) in &mut self.instances {
             // As Sentinel, roles and what they follow are taken to be as they should, until INFO says otherwise.
