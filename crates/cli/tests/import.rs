@@ -132,6 +132,33 @@ fn yaml_and_its_state_say_all_that_the_file_said() {
     assert!(text.contains("requirepass \"open sesame\"\n"), "{text}");
 }
 
+/// What cannot be said in YAML is refused, so that it comes through shows that nothing of it is lost.
+#[test]
+fn the_members_of_a_replicated_log_go_into_yaml() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let state = state.to_str().unwrap();
+    let text = format!(
+        "{GOOD}bellwether state-dir {state}\nbellwether coordination raft\nbellwether cluster 007\n\
+         bellwether member-id 2\nbellwether member 1 10.0.0.8 7000\nbellwether member 2 ::1 7000\n\
+         bellwether stale-reads no\n"
+    );
+    let file = write(dir.path(), "s.conf", &text);
+    let target = dir.path().join("new.yaml");
+    let target = target.to_str().unwrap();
+    let output = run(&["import", &file, "--output", target, "--state-dir", state]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = fs::read_to_string(target).unwrap();
+    let members = "  members:\n    - { id: 1, host: \"10.0.0.8\", port: 7000 }\n    - { id: 2, host: \"::1\", port: 7000 }\n";
+    assert!(text.contains(members), "{text}");
+    let check = run(&["check", target]);
+    assert!(
+        stdout(&check).ends_with("new.yaml: good, 1 group\n"),
+        "{}",
+        stdout(&check)
+    );
+}
+
 #[test]
 fn yaml_is_not_imported() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path, time::Duration};
 
 use anyhow::bail;
-use bellwether_conf::{Config, DaemonOptions, LogFormat, SentinelOptions, Source, UserLine};
+use bellwether_conf::{Config, Coordination, DaemonOptions, LogFormat, SentinelOptions, Source, UserLine};
 
 use crate::{
     process::{self, Value},
@@ -93,6 +93,7 @@ fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
     }
     let http = daemon.http_bind.map(|addr| addr.to_string());
     yaml.optional_text("http-bind", http.as_deref());
+    coordination(yaml, &daemon.coordination);
     if daemon.users.iter().any(|user| !says_nothing(user, daemon)) {
         yaml.line(0, "users:");
         for user in &daemon.users {
@@ -100,6 +101,22 @@ fn daemon(yaml: &mut Yaml, daemon: &DaemonOptions) {
             yaml.line(1, &format!("- {{ name: {name}, rules: {} }}", list(&user.rules)));
         }
     }
+}
+
+fn coordination(yaml: &mut Yaml, coordination: &Coordination) {
+    let Coordination::Raft(settings) = coordination else {
+        return;
+    };
+    yaml.line(0, "coordination:");
+    yaml.entry(1, "mode", "raft");
+    yaml.text_entry(1, "cluster", &settings.cluster);
+    yaml.entry(1, "member-id", settings.member_id);
+    yaml.line(1, "members:");
+    for (id, (host, port)) in &settings.members {
+        let host = quoted(host);
+        yaml.line(2, &format!("- {{ id: {id}, host: {host}, port: {port} }}"));
+    }
+    yaml.entry(1, "stale-reads", settings.stale_reads);
 }
 
 fn list(texts: &[String]) -> String {
