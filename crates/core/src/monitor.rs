@@ -395,9 +395,15 @@ impl Group {
         instance.info_at = Some(cx.now);
         instance.info_asked_at = None;
         let rebooted = info.run_id.is_some() && instance.run_id.is_some() && info.run_id != instance.run_id;
+        let is_first = instance.run_id.is_none();
         if info.run_id.is_some() {
             instance.run_id.clone_from(&info.run_id);
         }
+        instance.kin = if is_first {
+            held_as == Role::Primary
+        } else {
+            instance.kin && (!rebooted || info.shares_lineage(&instance.info))
+        };
         let moved = (&info.primary_host, info.primary_port)
             != (&instance.info.primary_host, instance.info.primary_port);
         if moved {
@@ -418,6 +424,9 @@ impl Group {
             .then(|| instance.handing_over_since.unwrap_or(cx.now));
         instance.was_replica = role == Role::Replica || (instance.was_replica && !rebooted);
         instance.info = info;
+        if held_as == Role::Replica {
+            self.note_kin(addr);
+        }
         if rebooted {
             let watched = held_as == Role::Primary && !self.rules.reboot_down_after.is_zero();
             if let Some(instance) = self.instances.get_mut(addr).filter(|_| watched) {
@@ -441,7 +450,7 @@ impl Group {
         let was_primary = self
             .instances
             .get(addr)
-            .is_some_and(|instance| instance.was_primary);
+            .is_some_and(|instance| instance.was_primary && instance.kin);
         if is_primary || (held_as == Role::Replica && was_primary) {
             let named = self.discover_replicas(addr, cx);
             if is_primary {

@@ -43,6 +43,7 @@ impl Group {
             .filter(|(_, instance)| instance.link.is_up() && !instance.is_sdown())
             .filter(|(_, instance)| instance.info_at.is_some_and(|at| at >= self.config_changed_at))
             .filter(|(_, instance)| !self.follows_primary(cx, instance))
+            .filter(|(addr, instance)| !self.belongs_elsewhere(addr, instance, cx))
             .map(|(addr, _)| addr.clone())
             .collect();
         if strays.is_empty() || self.follows_a_leader(cx) {
@@ -52,6 +53,23 @@ impl Group {
         for addr in strays {
             self.mend(&addr, grace, cx);
         }
+    }
+
+    /// Whether a server that was one of ours serves another group by now: it is the primary of one, or follows somebody of
+    /// one and not of ours. Its address was given to it after one of ours had left it.
+    pub(crate) fn belongs_elsewhere(&self, addr: &Addr, instance: &Instance, cx: &Context) -> bool {
+        let host = instance.info.primary_host.as_ref();
+        let upstream = host
+            .filter(|_| instance.role == Role::Replica)
+            .and_then(|host| Addr::parse(host, instance.info.primary_port))
+            .filter(|upstream| self.find_instance(cx, upstream).is_none());
+        let mut others = cx.registry.groups.iter().filter(|(name, _)| **name != self.name);
+        others.any(|(_, record)| {
+            cx.names.same(&record.primary, addr)
+                || upstream.as_ref().is_some_and(|upstream| {
+                    cx.names.same(&record.primary, upstream) || record.replicas.contains(upstream)
+                })
+        })
     }
 
     /// Mends one instance when it is due: after this grace if it falls to us, else by the slow rules.

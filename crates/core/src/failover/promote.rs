@@ -59,11 +59,36 @@ impl Group {
         if let Some(silent_since) = replica.health.unanswered_since() {
             cx.wake_at(silent_since + CANDIDATE_SILENCE);
         }
-        if !replica.link.is_up() {
+        let connected_at = replica.link.up_since();
+        if connected_at.is_none_or(|at| sent_at.is_some_and(|sent_at| sent_at < at)) {
             // The order may be lost with the link: it is sent again on the next one unless it was obeyed.
             *sent_at = None;
+            if connected_at.is_none() {
+                return;
+            }
+        }
+        if sent_at.is_none() && !replica.facts_are_its_own() {
+            // Another server may have its address since the choice was made: who it is must be known first.
+            replica.info_wanted = true;
             return;
         }
+        if sent_at.is_none()
+            && self
+                .instances
+                .get(&addr)
+                .is_some_and(|found| self.is_stranger(found))
+        {
+            if let Some(replica) = self.instances.get_mut(&addr) {
+                replica.promotion_failed_at = Some(cx.now);
+            }
+            return self.abort(AbortReason::CandidateTimeout, cx);
+        }
+        let (Some(run), Some(replica)) = (&mut self.run, self.instances.get_mut(&addr)) else {
+            return;
+        };
+        let Stage::Promoting { sent_at, .. } = &mut run.stage else {
+            return;
+        };
         match *sent_at {
             None => {
                 *sent_at = Some(cx.now);

@@ -24,6 +24,7 @@ impl Group {
         let unfinished = self
             .replicas()
             .filter(|(_, replica)| !replica.is_sdown() && replica.following != Following::Done)
+            .filter(|(addr, replica)| !self.belongs_elsewhere(addr, replica, cx))
             .count();
         let timed_out = cx.due(since + self.rules.failover_timeout);
         // Unlike Sentinel, which would wait without end for a new primary that has died, the failover ends
@@ -42,6 +43,7 @@ impl Group {
         let untold: Vec<Addr> = self
             .replicas()
             .filter(|(_, replica)| replica.following == Following::Untold && replica.link.is_up())
+            .filter(|(addr, replica)| !self.belongs_elsewhere(addr, replica, cx))
             .map(|(addr, _)| addr.clone())
             .collect();
         self.finish(outcome, cx);
@@ -134,6 +136,7 @@ impl Group {
             .filter(|(_, replica)| {
                 replica.following == Following::Untold && replica.link.is_up() && !replica.is_sdown()
             })
+            .filter(|(addr, replica)| !self.belongs_elsewhere(addr, replica, cx))
             .map(|(addr, _)| addr.clone())
             .collect();
         for addr in untold {

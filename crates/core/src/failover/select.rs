@@ -180,7 +180,7 @@ impl Group {
         let mut passed_over = PassedOver::new();
         let mut eligible: Vec<(&Addr, &Instance)> = Vec::new();
         for (addr, replica) in self.replicas() {
-            match self.objection(replica, cx) {
+            match self.objection(addr, replica, cx) {
                 Some(reason) => passed_over.push((addr.clone(), reason)),
                 None => eligible.push((addr, replica)),
             }
@@ -202,7 +202,15 @@ impl Group {
                 fits
             });
         }
-        let best = eligible.into_iter().min_by_key(|(_, replica)| {
+        // One that claims to be a primary, and has nothing in common with anybody else, may be a stranger.
+        let stray = |addr: &Addr, replica: &Instance| {
+            replica.role == Role::Primary
+                && !replica.kin
+                && !eligible
+                    .iter()
+                    .any(|(other, found)| *other != addr && found.info.shares_lineage(&replica.info))
+        };
+        let best = eligible.iter().min_by_key(|(addr, replica)| {
             // One that a leader, now gone, has promoted already may have taken writes: it goes first.
             let promoted = replica.role == Role::Primary && self.is_of_lineage(replica);
             let run_id = replica.run_id.as_ref().map(|id| id.to_ascii_lowercase());
@@ -212,6 +220,7 @@ impl Group {
             }
             (
                 Reverse(promoted),
+                !promoted && stray(addr, replica),
                 // One that refused or ignored the order will do so again: the others have their turn first.
                 replica.promotion_failed_at,
                 replica.priority(),
@@ -221,7 +230,7 @@ impl Group {
             )
         });
         match best {
-            Some((addr, _)) => Ok((addr.clone(), passed_over)),
+            Some((addr, _)) => Ok(((*addr).clone(), passed_over)),
             None => Err(passed_over),
         }
     }
@@ -237,8 +246,33 @@ impl Group {
         replica.info.replid.as_ref() == Some(replid) || replica.info.replid2.as_ref() == Some(replid)
     }
 
+    /// A replica with the data of the primary is one of ours, for as long as it runs.
+    pub(crate) fn note_kin(&mut self, addr: &Addr) {
+        let is_kin = self
+            .instances
+            .get(addr)
+            .is_some_and(|replica| self.is_of_lineage(replica));
+        if let Some(replica) = self.instances.get_mut(addr).filter(|_| is_kin) {
+            replica.kin = true;
+        }
+    }
+
+    /// Whether it has nothing of ours as far as anybody knows: data that have no history in common with those of the
+    /// primary, in a process that has never been seen with them. It may have been given the address of one of ours,
+    /// or be one of ours that was set up anew.
+    pub(crate) fn is_stranger(&self, replica: &Instance) -> bool {
+        let Some(primary) = self.primary_instance() else {
+            return false;
+        };
+        !replica.kin
+            && primary.info.has_lineage()
+            && replica.info.has_lineage()
+            && !replica.info.shares_lineage(&primary.info)
+            && !bugs::has(Bug::PromoteForeignLineage)
+    }
+
     /// What speaks against promoting a replica. As Sentinel, in the order of the reference.
-    fn objection(&self, replica: &Instance, cx: &Context) -> Option<String> {
+    fn objection(&self, addr: &Addr, replica: &Instance, cx: &Context) -> Option<String> {
         let primary = self.primary_instance()?;
         let ping_age = cx.now.since(replica.health.last_ok());
         let info_age = replica.info_at.map(|at| cx.now.since(at));
@@ -268,7 +302,16 @@ impl Group {
             Some(age) if age > max_info_age => {
                 return Some(format!("its INFO is {} ms old", age.as_millis()));
             }
+            Some(_) if !replica.facts_are_its_own() => {
+                return Some("it has not answered INFO since it was connected again".to_owned());
+            }
             Some(_) => {}
+        }
+        if self.is_stranger(replica) {
+            return Some("its data have nothing to do with those of the primary".to_owned());
+        }
+        if self.belongs_elsewhere(addr, replica, cx) {
+            return Some("it belongs to another group".to_owned());
         }
         let needed = self.facts_needed_since().filter(|_| self.is_planned());
         if needed.is_some_and(|needed| replica.info_at.is_none_or(|at| at < needed)) {

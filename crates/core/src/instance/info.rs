@@ -89,6 +89,18 @@ impl Info {
         first.or(second).unwrap_or(0)
     }
 
+    /// Whether it is known which history its data belong to.
+    pub(crate) const fn has_lineage(&self) -> bool {
+        self.replid.is_some() || self.replid2.is_some()
+    }
+
+    /// Whether the data of both come from the same history, or did before they went apart.
+    pub(crate) fn shares_lineage(&self, other: &Self) -> bool {
+        let ids = || [&self.replid, &self.replid2].into_iter().flatten();
+        let others = [&other.replid, &other.replid2];
+        ids().any(|id| others.iter().any(|other| other.as_ref() == Some(id)))
+    }
+
     fn field(&mut self, field: &str, value: &str) {
         let as_replica = self.role == Some(Role::Replica);
         match field {

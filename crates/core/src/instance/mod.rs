@@ -61,6 +61,10 @@ pub(crate) struct Instance {
     pub(crate) last_down_at: Option<Instant>,
     /// It was the group's primary while we watched.
     pub(crate) was_primary: bool,
+    /// The process that runs there has had the data of the group: it was the primary when we first heard of it, has
+    /// been seen with the data of the primary, or was started anew with what one such had. Another that was given its
+    /// address has not.
+    pub(crate) kin: bool,
     pub(crate) script_kill_sent: bool,
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
@@ -111,6 +115,7 @@ impl Instance {
             sdown_since: None,
             last_down_at: None,
             was_primary: false,
+            kin: false,
             script_kill_sent: false,
             following: Following::Untold,
             told_at: None,
@@ -120,6 +125,13 @@ impl Instance {
 
     pub(crate) const fn is_sdown(&self) -> bool {
         self.sdown_since.is_some()
+    }
+
+    /// Whether what it has told was told on the connection that stands: before that, another server may have had its
+    /// address.
+    pub(crate) fn facts_are_its_own(&self) -> bool {
+        let since = self.link.up_since();
+        since.is_some_and(|since| self.info_at.is_some_and(|at| at >= since))
     }
 
     pub(crate) fn priority(&self) -> u32 {
