@@ -61,6 +61,23 @@ pub enum Order {
     Reset,
 }
 
+/// Who comes up at an address that a server has given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stranger {
+    /// A standalone primary with data of its own, which does what it is told.
+    Primary,
+    /// The same, and whoever comes without its password is refused.
+    PrimaryThatRefuses,
+    /// A replica of the other group; a standalone primary where there is one group only.
+    OfOtherGroup,
+    /// Something that answers everything with an error.
+    AnswersErrors,
+    /// Something that speaks the protocol and makes no sense.
+    AnswersOddly,
+    /// Something that speaks another protocol: the connection ends at the first answer.
+    HangsUp,
+}
+
 /// One thing that goes wrong, or that an operator does. Those with a duration end by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -78,6 +95,13 @@ pub enum Fault {
     NoPriority(ServerPick, Duration),
     /// A server is found at another address from now on, and nothing at the old one.
     MoveServer(ServerPick),
+    /// A server dies and never comes back.
+    GoneForGood(ServerPick),
+    /// A server gives its address up, because it moves (`true`; replicas only) or is gone for good, and this much later a
+    /// stranger comes up there.
+    Replaced(ServerPick, bool, Stranger, Duration),
+    /// A coordinator moves to another machine, and this much later one of another fleet comes up at its old address.
+    ReplacedCoordinator(CoordinatorPick, Duration),
     /// A coordinator's process dies and is started again later.
     CrashCoordinator(CoordinatorPick, Duration),
     /// A coordinator does not run for a while.
@@ -111,7 +135,16 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every kind, by its word.
+    /// The kinds that end for good what the others let come back, by their words.
+    pub const LASTING_KINDS: &'static [&'static str] = &[
+        "gone-for-good",
+        "replaced-by-primary",
+        "replaced-by-other-group",
+        "replaced-by-no-redis",
+        "replaced-coordinator",
+    ];
+
+    /// Every other kind, by its word.
     pub const KINDS: &'static [&'static str] = &[
         "crash-server",
         "empty-server",
@@ -152,6 +185,13 @@ impl Fault {
             Self::RefusesOrders(..) => "refuses-orders",
             Self::NoPriority(..) => "no-priority",
             Self::MoveServer(..) => "move-server",
+            Self::GoneForGood(..) => "gone-for-good",
+            Self::Replaced(_, _, Stranger::Primary | Stranger::PrimaryThatRefuses, _) => {
+                "replaced-by-primary"
+            }
+            Self::Replaced(_, _, Stranger::OfOtherGroup, _) => "replaced-by-other-group",
+            Self::Replaced(..) => "replaced-by-no-redis",
+            Self::ReplacedCoordinator(..) => "replaced-coordinator",
             Self::CrashCoordinator(..) => "crash-coordinator",
             Self::PauseCoordinator(..) => "pause-coordinator",
             Self::LeapClock(..) => "leap-clock",

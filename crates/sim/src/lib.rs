@@ -23,7 +23,7 @@ mod world;
 
 pub use check::{Invariant, Violation};
 pub use coverage::{Coverage, MOMENTS};
-pub use fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, When};
+pub use fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, Stranger, When};
 pub use message::{ConnId, Entry, Message, ReplId, Snapshot, WriteId};
 pub use network::{Actor, End, Flight, Machine, Network, Packet, Quality};
 pub use plan::{Profile, Setup};

@@ -7,7 +7,7 @@ use bellwether_core::EventKind;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, When};
+use crate::fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, Stranger, When};
 use crate::network::Quality;
 use crate::redis::ServerSpec;
 use crate::time::Time;
@@ -22,6 +22,15 @@ const TARGET_GONE_MS: std::ops::Range<u64> = 200..60_000;
 /// primary every 10 s, and free it after 11 s at most, or, if the hand-over comes off without its leader, take it for
 /// down some 5 s later.
 const HAND_OVER_GAP: Duration = Duration::from_secs(30);
+/// Sets apart the second generator of a seed, from which come what was added to worlds and plans that were there before:
+/// so that seeds which are kept mean what they meant. Of those in `seeds.txt` it changes nothing.
+const SECOND_STREAM: u64 = 0x5eed_e38e;
+/// How much of what it handed over last a process that is killed takes with it, in microseconds: each connection is
+/// written by a task of its own, which may not have had its turn.
+const UNSENT_MICROS: u64 = 1_000;
+/// How much later a stranger comes up at an address that is free, in milliseconds: as soon as a container, as late as
+/// another machine.
+const STRANGER_AFTER_MS: [u64; 4] = [20, 300, 2_000, 8_000];
 /// Events at which faults strike: those that begin and end the short states of a failover.
 const TRIGGERS: &[EventKind] = &[
     EventKind::SubjectivelyDown,
@@ -116,6 +125,21 @@ impl Profile {
     /// The kinds of faults that it has.
     #[must_use]
     pub fn kinds(self) -> Vec<&'static str> {
+        let mut kinds = self.passing_kinds();
+        if self.has_strangers() {
+            kinds.extend(Fault::LASTING_KINDS);
+        }
+        kinds
+    }
+
+    /// Whether some of its servers are gone for good, and strangers come up at their addresses. Not where it is measured
+    /// for how long nobody could write, or what was lost.
+    const fn has_strangers(self) -> bool {
+        !matches!(self, Self::Planned | Self::Handover | Self::Refused)
+    }
+
+    /// The kinds that pass, of which its plans are made.
+    fn passing_kinds(self) -> Vec<&'static str> {
         let some: &[&str] = match self {
             Self::Swarm => return Fault::KINDS.to_vec(),
             Self::Crash => &[
@@ -202,6 +226,8 @@ pub struct Setup {
     /// A process that was stopped reads its connections in any order when it goes on, as real ones do; else in the
     /// order of what came.
     pub any_order: bool,
+    /// How much of what it handed over last a process may take with it when it is killed.
+    pub unsent: Duration,
     /// How many groups they watch.
     pub groups: usize,
     /// How many servers each group has, the primary included.
@@ -260,6 +286,7 @@ impl Setup {
             coordinators,
             ranks: (0..coordinators).collect(),
             any_order: false,
+            unsent: Duration::ZERO,
             groups,
             servers,
             colocated: rng.random_range(0..2) == 0,
@@ -286,7 +313,7 @@ impl Setup {
             loses_nothing: profile == Profile::Planned,
             longest_gap: None,
         };
-        let plan = if profile == Profile::Handover {
+        let mut plan = if profile == Profile::Handover {
             setup.faults_end = setup.faults_end + HAND_OVER_MORE;
             setup.longest_gap = Some(HAND_OVER_GAP);
             // A cut between two servers leaves the coordinators their majority.
@@ -297,6 +324,14 @@ impl Setup {
         } else {
             draw_plan(&setup, profile, &mut rng)
         };
+        let mut more = Xoshiro256PlusPlus::seed_from_u64(seed ^ (profile as u64) << 56 ^ SECOND_STREAM);
+        setup.any_order = more.random_range(0..2) == 0;
+        if more.random_range(0..2) == 0 {
+            setup.unsent = Duration::from_micros(UNSENT_MICROS);
+        }
+        if profile.has_strangers() && more.random_range(0..3) == 0 {
+            draw_strangers(&setup, &mut more, &mut plan);
+        }
         (setup, plan)
     }
 }
@@ -321,7 +356,7 @@ fn server_spec(rng: &mut Xoshiro256PlusPlus) -> ServerSpec {
 }
 
 fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> Vec<Planned> {
-    let mut kinds = profile.kinds();
+    let mut kinds = profile.passing_kinds();
     if profile == Profile::Swarm {
         // A part of the kinds for each seed: what all of them together would hide shows in some part.
         let share = rng.random_range(1..=4);
@@ -361,6 +396,46 @@ fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> V
         plan.push(Planned { when, fault });
     }
     plan
+}
+
+/// One or two that are gone for good, and who comes up in their place.
+fn draw_strangers(setup: &Setup, rng: &mut Xoshiro256PlusPlus, plan: &mut Vec<Planned>) {
+    for _ in 0..rng.random_range(1..=2) {
+        let from = Time::from_millis(rng.random_range(WARM_UP_MS..setup.faults_end.millis() - 2_000));
+        let when = if rng.random_range(0..2) == 0 {
+            let kind = TRIGGERS[rng.random_range(0..TRIGGERS.len())];
+            let delay = Duration::from_micros(rng.random_range(0..20_000));
+            When::After(Time::from_millis(from.millis() / 2), kind, delay)
+        } else {
+            When::At(from)
+        };
+        let group = rng.random_range(0..setup.groups);
+        let server = match rng.random_range(0..4) {
+            0 | 1 => ServerPick::Primary(group),
+            2 => ServerPick::Candidate(group),
+            _ => ServerPick::Replica(group, rng.random_range(0..setup.servers)),
+        };
+        let base = STRANGER_AFTER_MS[rng.random_range(0..STRANGER_AFTER_MS.len())];
+        let after = Duration::from_millis(rng.random_range(base / 2..base * 2));
+        let stranger = match rng.random_range(0..8) {
+            0 | 1 => Stranger::Primary,
+            2 => Stranger::PrimaryThatRefuses,
+            3 | 4 => Stranger::OfOtherGroup,
+            5 => Stranger::AnswersErrors,
+            6 => Stranger::AnswersOddly,
+            _ => Stranger::HangsUp,
+        };
+        let moves = rng.random_range(0..2) == 0;
+        let fault = match rng.random_range(0..6) {
+            0 => Fault::GoneForGood(server),
+            1 => {
+                let coordinator = CoordinatorPick::Nth(rng.random_range(0..setup.coordinators));
+                Fault::ReplacedCoordinator(coordinator, after)
+            }
+            _ => Fault::Replaced(server, moves, stranger, after),
+        };
+        plan.push(Planned { when, fault });
+    }
 }
 
 /// Hand-overs, one after the other, and what meets each when the order is out.

@@ -54,7 +54,9 @@ impl World {
         let again = host
             .handing_over
             .is_none_or(|(last, at)| last != by || at > since);
-        let name = &self.groups[host.group];
+        let Some(name) = self.groups.get(host.group) else {
+            return;
+        };
         let mut records = self
             .nodes
             .iter()

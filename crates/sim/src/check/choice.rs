@@ -87,6 +87,15 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// Whether both have a history in common, which may have gone two ways since.
+    fn shares_history(&self, other: &Self) -> bool {
+        let ids = |facts: &Self| [facts.replid.clone(), facts.replid2.clone()];
+        let known = |id: &String| id.bytes().any(|byte| byte != b'0');
+        ids(self).iter().any(|id| known(id) && ids(other).contains(id))
+    }
+}
+
 impl Sight {
     fn facts(&self, addr: SocketAddr) -> Option<&(Time, Facts)> {
         self.told.get(&addr)?.facts.as_ref()
@@ -110,6 +119,12 @@ impl Sight {
 }
 
 impl Checks {
+    /// Whether a coordinator has heard of the data of a server since it was started.
+    pub(crate) fn knows_server(&self, n: usize, addr: &Addr) -> bool {
+        let sight = &self.accounts[n].sight;
+        socket_addr(addr).is_some_and(|addr| sight.facts(addr).is_some())
+    }
+
     /// A coordinator begins a connection.
     pub(crate) fn connects(&mut self, now: Time, n: usize, link: LinkId, to: SocketAddr, kind: &LinkKind) {
         let whose = match kind {
@@ -245,6 +260,8 @@ impl Sight {
             match (descends(facts), descends(others)) {
                 (false, true) => return Some(format!("only {other} has the data of the primary")),
                 (true, false) => {}
+                // Whoever has the address now may never have had anything of ours.
+                _ if primary.is_some_and(|primary| !others.shares_history(primary)) => {}
                 _ if others.offset > facts.offset => {
                     return Some(format!(
                         "{other} has told offset {}, it {}",

@@ -16,7 +16,8 @@ impl World {
     /// What is not as it must be some time after the last fault; `None` if all is well.
     #[must_use]
     pub fn unrest(&self) -> Option<String> {
-        let epochs = self.nodes.iter().map(|node| node.core.registry().current_epoch);
+        let fleet = self.nodes.iter().take(self.members);
+        let epochs = fleet.map(|node| node.core.registry().current_epoch);
         let epochs: BTreeSet<_> = epochs.collect();
         if epochs.len() != 1 {
             return Some(format!("coordinators are in epochs {epochs:?}"));
@@ -36,7 +37,7 @@ impl World {
             return Some(format!("{name}: coordinators hold {configs:?}"));
         }
         let (_, primary) = configs.first()?;
-        for (n, node) in self.nodes.iter().enumerate() {
+        for (n, node) in self.nodes.iter().take(self.members).enumerate() {
             let told = node.book.get(name);
             if !told.is_some_and(|(host, port)| *host == primary.host.to_string() && *port == primary.port) {
                 return Some(format!("{name}: s{} tells clients {told:?}", n + 1));
@@ -46,7 +47,7 @@ impl World {
             self.servers
                 .iter()
                 .enumerate()
-                .filter(|(_, host)| host.group == group)
+                .filter(|(_, host)| host.group == group && !host.gone)
         };
         for (n, host) in members() {
             if !self.is_known(&self.groups[group], host) {

@@ -58,6 +58,8 @@ pub enum Invariant {
     Releases,
     /// A crash.
     NeverCrashes,
+    /// A stranger at an address that a server had given up is promoted, or followed.
+    KeepsStrangersOut,
     /// Connections that pile up.
     Bounded,
 }
@@ -79,6 +81,7 @@ impl Invariant {
             Self::TakesWrites => "a hand-over that fails keeps no client from writing for long",
             Self::SeesTruly => "a primary that is well and within reach is not held for down",
             Self::Releases => "a hand-over that is given up lets writes go on at once",
+            Self::KeepsStrangersOut => "a stranger at a reused address is neither promoted nor followed",
             Self::Bounded => "nothing grows without bound",
             Self::NeverCrashes => "nothing that happens outside makes a coordinator crash",
         }
@@ -148,6 +151,11 @@ impl Checks {
 
     pub(crate) fn broken(&mut self, at: Time, invariant: Invariant, what: String) {
         self.violation.get_or_insert(Violation { invariant, at, what });
+    }
+
+    /// One of another fleet comes up.
+    pub(crate) fn joins(&mut self) {
+        self.accounts.push(Account::default());
     }
 
     /// An operator has ordered something.

@@ -309,6 +309,11 @@ impl Server {
         }
     }
 
+    /// Data that it has from its first start on.
+    pub fn fill(&mut self, entries: &[Entry]) {
+        self.data.append(entries);
+    }
+
     /// What a crash leaves.
     #[must_use]
     pub fn remains(&self) -> Remains {
@@ -468,6 +473,12 @@ impl Server {
 }
 
 impl Remains {
+    /// Whom the configuration file tells the server to follow, if it is not the first one again.
+    #[must_use]
+    pub fn follows(&self) -> Option<SocketAddr> {
+        self.follows.flatten()
+    }
+
     /// The data are lost as well: a new disk, or a server that never saved.
     #[must_use]
     pub fn without_data(mut self) -> Self {

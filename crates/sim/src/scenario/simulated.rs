@@ -133,6 +133,8 @@ fn setup(cast: Cast, seed: u64, rng: &mut Xoshiro256PlusPlus) -> Setup {
         coordinators: cast.coordinators,
         ranks,
         any_order: true,
+        // The player draws it anew for each kill.
+        unsent: Duration::ZERO,
         groups: 1,
         servers: cast.servers,
         colocated: false,

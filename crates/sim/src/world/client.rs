@@ -104,7 +104,7 @@ impl World {
     }
 
     fn ask_coordinator(&mut self, c: usize) {
-        let n = self.rng.random_range(0..self.nodes.len());
+        let n = self.rng.random_range(0..self.members);
         let to = std::net::SocketAddr::new(self.nodes[n].machine.ip(), COORDINATOR_PORT);
         let conn = self.dial(c, to);
         self.wait(c, Step::Asking(conn), PATIENCE);
@@ -193,12 +193,18 @@ impl World {
 
     fn is_majority_there(&self) -> bool {
         let runs = |node: &&Node| node.state == State::Running && self.is_powered(node.machine);
-        let running: Vec<Machine> = self.nodes.iter().filter(runs).map(|node| node.machine).collect();
+        let running: Vec<Machine> = self
+            .nodes
+            .iter()
+            .take(self.members)
+            .filter(runs)
+            .map(|node| node.machine)
+            .collect();
         let cuts = self.network.cuts();
         let reach = |a: Machine, b: Machine| !cuts.contains(&(a, b)) && !cuts.contains(&(b, a));
         running.iter().any(|a| {
             let reached = running.iter().filter(|b| *b == a || reach(*a, **b));
-            reached.count() > self.nodes.len() / 2
+            reached.count() > self.members / 2
         })
     }
 }

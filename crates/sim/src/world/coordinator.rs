@@ -286,8 +286,9 @@ impl World {
                     host.handing_over = Some((n, now));
                 }
                 if let Ok(ip) = candidate.0.parse() {
-                    self.checks
-                        .takes_over(n, std::net::SocketAddr::new(ip, candidate.1));
+                    let candidate = std::net::SocketAddr::new(ip, candidate.1);
+                    self.checks.takes_over(n, candidate);
+                    self.check_stranger(n, candidate, None);
                 }
             }
             let Command::Reconfigure { follow } = command else {
@@ -299,6 +300,10 @@ impl World {
                     format!("{} orders {to} to follow {host}:{port}", Actor::Coordinator(n))
                 }
             });
+            let primary = follow
+                .as_ref()
+                .and_then(|(host, port)| Some(std::net::SocketAddr::new(host.parse().ok()?, *port)));
+            self.check_stranger(n, to, primary);
             if follow.is_none() {
                 let target = self.servers.iter().position(|host| host.addr == to);
                 let registry = self.nodes[n].core.registry();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rand::RngExt;
 
@@ -32,6 +33,19 @@ impl World {
             };
             self.at(at, Due::Flight(flight));
         }
+    }
+
+    /// What a process handed over within this time is lost with it.
+    pub(super) fn drop_unsent(&mut self, actor: Actor, unsent: Duration) {
+        let now = self.now;
+        let network = &self.network;
+        self.agenda.retain(|_, due| match due {
+            Due::Flight(flight) => {
+                let sender = network.actor(flight.conn, flight.to.other());
+                sender != Some(actor) || now.since(flight.handed_over) >= unsent
+            }
+            _ => true,
+        });
     }
 
     /// One end closes a connection and tells the other.

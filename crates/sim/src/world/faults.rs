@@ -1,8 +1,10 @@
 //! Faults: what an entry of the plan does to the world, and how it ends.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{EventKind, Request};
+use bellwether_core::{Addr, EventKind, Request};
+use rand::RngExt;
 
 use super::{Due, State, World};
 use crate::fault::{CoordinatorPick, Data, Fault, MachinePick, Order, ServerPick, When};
@@ -78,6 +80,7 @@ impl World {
         match fault {
             Fault::CrashServer(pick, data, lasts) => {
                 let n = self.running_server(pick)?;
+                self.lose_unsent(Actor::Server(n));
                 self.stop_server(n, data);
                 self.reset_all(Actor::Server(n));
                 lasting(lasts, Undo::StartServer(n))
@@ -116,6 +119,21 @@ impl World {
                     .running_server(pick)
                     .filter(|n| !self.servers[*n].server.is_primary())?;
                 self.move_server(n);
+                at_once
+            }
+            Fault::GoneForGood(pick) => {
+                let n = self.running_server(pick)?;
+                self.goes_for_good(n)?;
+                at_once
+            }
+            Fault::Replaced(pick, moves, stranger, after) => {
+                let n = self.running_server(pick)?;
+                self.is_replaced(n, moves, stranger, after)?;
+                at_once
+            }
+            Fault::ReplacedCoordinator(pick, after) => {
+                let n = self.running_coordinator(pick)?;
+                self.coordinator_is_replaced(n, after);
                 at_once
             }
             Fault::CrashCoordinator(pick, lasts) => {
@@ -239,7 +257,7 @@ impl World {
             .line(self.now, || format!("ends: {:?}", self.plan[entry].fault));
         match undo {
             Undo::StartServer(n) => {
-                if self.servers[n].state == State::Dead && self.is_powered(self.servers[n].machine()) {
+                if self.may_start(n) && self.is_powered(self.servers[n].machine()) {
                     self.start_server(n);
                 }
             }
@@ -301,15 +319,29 @@ impl World {
             }
         }
         for n in 0..self.servers.len() {
-            if self.servers[n].state == State::Dead {
+            let host = &mut self.servers[n];
+            // Nobody was made the primary in its place yet, and perhaps nobody can be.
+            if let Some(name) = self.groups.get(host.group)
+                && host.gone
+            {
+                let addr = Addr::from(host.addr);
+                self.servers[n].gone = self.newest_primary(name) != Some(addr);
+            }
+            if self.may_start(n) {
                 self.start_server(n);
             }
         }
         self.look_for_majority();
     }
 
+    /// Whether a server is down and may come back.
+    fn may_start(&self, n: usize) -> bool {
+        self.servers[n].state == State::Dead && !self.servers[n].gone
+    }
+
     /// A coordinator's process ends; the machine goes on and tells whoever was connected.
     pub(crate) fn crash_coordinator(&mut self, n: usize, restarts: bool) {
+        self.lose_unsent(Actor::Coordinator(n));
         self.stop_coordinator(n);
         self.reset_all(Actor::Coordinator(n));
         if restarts {
@@ -339,6 +371,7 @@ impl World {
     fn power_off(&mut self, machine: Machine) -> Vec<Actor> {
         let actors = self.actors_on(machine);
         for actor in &actors {
+            self.lose_unsent(*actor);
             match *actor {
                 Actor::Coordinator(n) if self.nodes[n].state != State::Dead => self.stop_coordinator(n),
                 Actor::Server(n) if self.servers[n].state != State::Dead => self.stop_server(n, Data::Stale),
@@ -360,7 +393,7 @@ impl World {
         for actor in down {
             match actor {
                 Actor::Coordinator(n) if self.nodes[n].state == State::Dead => self.start_coordinator(n),
-                Actor::Server(n) if self.servers[n].state == State::Dead => self.start_server(n),
+                Actor::Server(n) if self.may_start(n) => self.start_server(n),
                 _ => {}
             }
         }
@@ -403,16 +436,36 @@ impl World {
     }
 
     /// A replica leaves its machine for a new one, with its data.
-    fn move_server(&mut self, n: usize) {
+    pub(super) fn move_server(&mut self, n: usize) {
+        let ip = self.new_machine().ip();
+        self.move_server_to(n, SocketAddr::new(ip, self.servers[n].addr.port()));
+    }
+
+    /// The same, to an address that somebody may have had.
+    pub(super) fn move_server_to(&mut self, n: usize, addr: SocketAddr) {
         self.stop_server(n, Data::Kept);
         self.reset_all(Actor::Server(n));
-        let machine = Machine(self.machines);
-        self.machines += 1;
         let host = &mut self.servers[n];
-        host.addr.set_ip(machine.ip());
+        host.addr = addr;
         host.spec.addr = host.addr;
         host.moved = true;
         self.start_server(n);
+    }
+
+    /// A machine that nobody has been on.
+    pub(super) const fn new_machine(&mut self) -> Machine {
+        let machine = Machine(self.machines);
+        self.machines += 1;
+        machine
+    }
+
+    /// What a process that is about to be killed has handed over, and its tasks have not written yet, is lost.
+    fn lose_unsent(&mut self, actor: Actor) {
+        if !self.unsent.is_zero() {
+            let most = u64::try_from(self.unsent.as_micros()).unwrap_or(u64::MAX);
+            let unsent = self.strange.random_range(0..=most);
+            self.drop_unsent(actor, Duration::from_micros(unsent));
+        }
     }
 
     fn running_server(&self, pick: ServerPick) -> Option<usize> {
@@ -458,9 +511,9 @@ impl World {
         match pick {
             CoordinatorPick::Leader(group) => {
                 let leader = self.leader(&self.groups[group % self.groups.len()]);
-                Some(leader.unwrap_or(group % self.nodes.len()))
+                Some(leader.unwrap_or(group % self.members))
             }
-            CoordinatorPick::Nth(n) => Some(n % self.nodes.len()),
+            CoordinatorPick::Nth(n) => Some(n % self.members),
         }
     }
 

@@ -9,6 +9,7 @@ mod faults;
 mod portrait;
 mod scripted;
 mod server;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::check::{Checks, Violation};
 use crate::coverage::Coverage;
-use crate::fault::Planned;
+use crate::fault::{Planned, Stranger};
 use crate::message::ConnId;
 use crate::network::{Actor, Flight, Machine, Network, Quality};
 use crate::plan::Setup;
@@ -84,6 +85,10 @@ pub(crate) enum Due {
     Save(usize),
     /// A coordinator, in this life, closes a connection that it has given up.
     HangUp(usize, u32, ConnId),
+    /// A stranger comes up at an address that a server of this group had.
+    Stranger(Stranger, SocketAddr, usize),
+    /// A coordinator of another fleet comes up on this machine.
+    StrangeCoordinator(Machine),
     /// A server takes writes by now: the hand-over that a coordinator had told it to was given up then.
     Released(usize, usize, Time),
 }
@@ -96,11 +101,16 @@ pub struct World {
     pub(crate) rng: Xoshiro256PlusPlus,
     /// For the delays of decisions.
     pub(crate) turns: Xoshiro256PlusPlus,
+    /// For who comes up at the addresses of others, and for what is lost at a kill.
+    pub(crate) strange: Xoshiro256PlusPlus,
     pub(crate) network: Network,
     agenda: BTreeMap<(Time, u64), Due>,
     serial: u64,
     pub(crate) groups: Vec<GroupName>,
+    /// Those of the fleet, and behind them strangers.
     pub(crate) nodes: Vec<Node>,
+    /// How many of them are of the fleet.
+    pub(crate) members: usize,
     pub(crate) servers: Vec<Host>,
     pub(crate) writers: Vec<Writer>,
     /// Connections of coordinators whose greetings are out, and whether they are to servers.
@@ -118,6 +128,10 @@ pub struct World {
     pub(crate) any_order: bool,
     /// Whether a majority of the coordinators runs and reaches each other.
     has_majority: bool,
+    /// How much of what it handed over last a process may take with it when it is killed.
+    unsent: Duration,
+    /// A stranger was taken for one of ours by somebody who could not know better.
+    pub(crate) taken_for_ours: bool,
     /// How many writes were sent.
     writes: u32,
     /// Nothing goes wrong any more.
@@ -147,10 +161,12 @@ impl World {
             rng: fork(),
             turns: fork(),
             network,
+            strange: fork(),
             agenda: BTreeMap::new(),
             serial: 0,
             groups: (0..setup.groups).map(group_name).collect(),
             nodes: Vec::new(),
+            members: setup.coordinators,
             servers: Vec::new(),
             writers: Vec::new(),
             greets: BTreeMap::new(),
@@ -161,6 +177,8 @@ impl World {
             restart_after: Duration::from_secs(1),
             any_order: setup.any_order,
             has_majority: true,
+            unsent: setup.unsent,
+            taken_for_ours: false,
             writes: 0,
             healed: false,
             plan,
@@ -362,6 +380,8 @@ impl World {
                     self.give_up(n, conn);
                 }
             }
+            Due::Stranger(stranger, addr, group) => self.stranger_comes(stranger, addr, group),
+            Due::StrangeCoordinator(machine) => self.strange_coordinator_comes(machine),
             Due::Released(n, by, since) => self.check_released(n, by, since),
         }
     }

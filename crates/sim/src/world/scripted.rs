@@ -57,15 +57,7 @@ impl World {
     /// A coordinator's process is killed. What it handed over to be sent within this time before its end is lost: each
     /// connection is written by a task of its own, which may not have had its turn.
     pub(crate) fn kill_coordinator(&mut self, n: usize, unsent: Duration) {
-        let now = self.now;
-        let network = &self.network;
-        self.agenda.retain(|_, due| match due {
-            Due::Flight(flight) => {
-                let sender = network.actor(flight.conn, flight.to.other());
-                sender != Some(Actor::Coordinator(n)) || now.since(flight.handed_over) >= unsent
-            }
-            _ => true,
-        });
+        self.drop_unsent(Actor::Coordinator(n), unsent);
         self.crash_coordinator(n, false);
     }
 

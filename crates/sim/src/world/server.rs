@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::{Due, State, World};
-use crate::fault::Data;
-use crate::message::ConnId;
+use crate::fault::{Data, Stranger};
+use crate::message::{ConnId, ReplId};
 use crate::network::{Actor, End, Machine, Packet};
 use crate::redis::{Act, Remains, Server, ServerSpec};
 use crate::time::Time;
@@ -21,6 +21,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) group: usize,
+    /// It never comes back.
+    pub(crate) gone: bool,
+    /// It came up at an address that a server of this group had given up.
+    pub(crate) stranger: Option<(Stranger, usize)>,
     pub(crate) addr: SocketAddr,
     pub(crate) spec: ServerSpec,
     pub(crate) server: Server,
@@ -38,6 +42,8 @@ pub(crate) struct Host {
     /// Which coordinator last told it to hand over, and when.
     pub(crate) handing_over: Option<(usize, Time)>,
     was: (bool, bool),
+    /// The id of its history when it was last looked at.
+    pub(super) replid: ReplId,
     /// The connection to its primary that does not stand yet.
     dialling: Option<(ConnId, u64)>,
 }
@@ -56,9 +62,17 @@ impl Host {
 impl World {
     pub(crate) fn add_server(&mut self, group: usize, spec: ServerSpec) {
         let server = Server::start(spec.clone(), None, self.now);
+        self.add_host(group, spec, server);
+    }
+
+    /// A server that has just been started for the first time. Its number.
+    pub(super) fn add_host(&mut self, group: usize, spec: ServerSpec, server: Server) -> usize {
         let n = self.servers.len();
         self.servers.push(Host {
             group,
+            gone: false,
+            stranger: None,
+            replid: server.replid(),
             addr: spec.addr,
             spec,
             server,
@@ -75,6 +89,7 @@ impl World {
         });
         self.server_acts(n, Vec::new());
         self.plan_save(n);
+        n
     }
 
     fn plan_save(&mut self, n: usize) {
@@ -125,6 +140,9 @@ impl World {
     }
 
     pub(crate) fn server_received(&mut self, n: usize, conn: ConnId, at: End, packet: Packet) {
+        if self.stranger_answers(n, conn, at, &packet) {
+            return;
+        }
         let now = self.now;
         let mut acts = Vec::new();
         let host = &mut self.servers[n];
@@ -204,6 +222,7 @@ impl World {
             host.was = is;
             host.upset_at = self.now;
         }
+        self.look_at_data(n);
     }
 
     /// Which end of a connection a process holds.
