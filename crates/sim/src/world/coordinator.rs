@@ -251,6 +251,11 @@ impl World {
                 {
                     self.check_sees_down(n, primary);
                 }
+                if event.kind == EventKind::SelectedReplica
+                    && let Some(chosen) = server_in(&event.payload)
+                {
+                    self.chooses_stranger(n, chosen);
+                }
                 self.keep_event(n, &event);
                 if event.kind != EventKind::LinkReconnection {
                     self.trigger(event.kind);
@@ -303,7 +308,9 @@ impl World {
             let primary = follow
                 .as_ref()
                 .and_then(|(host, port)| Some(std::net::SocketAddr::new(host.parse().ok()?, *port)));
-            self.check_stranger(n, to, primary);
+            if self.is_with_present_server(conn, to) {
+                self.check_stranger(n, to, primary);
+            }
             if follow.is_none() {
                 let target = self.servers.iter().position(|host| host.addr == to);
                 let registry = self.nodes[n].core.registry();

@@ -215,6 +215,15 @@ impl World {
         }
     }
 
+    /// Whether what is sent on a connection to an address comes to the server that has it now. One that had it before is
+    /// gone, and the news of that may be on its way: the order is lost, and what was known of that server still holds.
+    pub(super) fn is_with_present_server(&self, conn: ConnId, to: SocketAddr) -> bool {
+        match self.network.actor(conn, End::Acceptor) {
+            Some(Actor::Server(n)) => self.servers[n].addr == to && !self.servers[n].gone,
+            _ => true,
+        }
+    }
+
     /// A coordinator orders the server at `to` to take over for a group, or tells it to follow another one.
     pub(super) fn check_stranger(&mut self, n: usize, to: SocketAddr, follow: Option<SocketAddr>) {
         let group_of = |addr| {
@@ -254,6 +263,19 @@ impl World {
         };
         let what = format!("{} {what}", Actor::Coordinator(n));
         self.checks.broken(self.now, Invariant::KeepsStrangersOut, what);
+    }
+
+    /// Coordinator `n` has chosen the server at `addr` to take over. One that is a primary already may be taken at its word
+    /// before the order has left: then there is no order at which to look.
+    pub(super) fn chooses_stranger(&mut self, n: usize, addr: SocketAddr) {
+        let hosts = || self.servers.iter().filter(|host| host.addr == addr);
+        let is_primary = hosts().any(|host| host.group == NO_GROUP && host.server.is_primary());
+        let candidate = Addr::from(addr);
+        let mut records = self.nodes[n].core.registry().groups.values();
+        let is_replica = records.any(|record| record.replicas.contains(&candidate));
+        if is_primary && is_replica && !self.knows_lineage(n, addr) {
+            self.belongs_from_now_on(addr);
+        }
     }
 
     /// A stranger of which nobody can know that it is one counts as one of ours: what it does to the data is no fault of
