@@ -125,7 +125,7 @@ impl Group {
     }
 
     /// Tells as many replicas as may sync at the same time. The old primary, if it lives, is told at once: it
-    /// must not take writes any longer.
+    /// must not take writes any longer. One that has not said yet who it is may be another server at the same address.
     fn tell_next(&mut self, cx: &mut Context) {
         let busy =
             |instance: &Instance| matches!(instance.following, Following::Sent(_) | Following::InProgress(_));
@@ -134,7 +134,7 @@ impl Group {
         let untold: Vec<Addr> = self
             .replicas()
             .filter(|(_, replica)| {
-                replica.following == Following::Untold && replica.link.is_up() && !replica.is_sdown()
+                replica.following == Following::Untold && replica.facts_are_its_own() && !replica.is_sdown()
             })
             .filter(|(addr, replica)| !self.belongs_elsewhere(addr, replica, cx))
             .map(|(addr, _)| addr.clone())
