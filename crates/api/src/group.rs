@@ -38,7 +38,11 @@ pub struct Group {
     pub replicas: Vec<Instance>,
     /// The other sentinels, in the order of their ids.
     pub sentinels: Vec<Sentinel>,
-    /// Failovers that have ended and were led by this coordinator, oldest first. Only the latest ones are kept.
+    /// Sentinels that watch the group and do not share the log of the coordinators; none where they agree by votes.
+    #[serde(default)]
+    pub foreign_sentinels: Vec<ForeignSentinel>,
+    /// Failovers that have ended, oldest first: those led by this coordinator, or by any where a log is shared. Only
+    /// the latest ones are kept.
     pub failovers: Vec<Failover>,
 }
 
@@ -107,4 +111,15 @@ pub struct Sentinel {
     pub last_ok_ping_ms: u64,
     /// The time since its last hello for this group.
     pub last_hello_ms: u64,
+}
+
+/// A sentinel that watches a group and does not share the log of the coordinators.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignSentinel {
+    /// Its id.
+    pub id: String,
+    /// Host and port as it says, `host:port`; an IPv6 host stands in brackets.
+    pub address: String,
+    /// Whether an operator has accepted it. Until then, or until it is gone, the group is failed over by order only.
+    pub accepted: bool,
 }

@@ -8,10 +8,12 @@
 
 mod failover;
 mod group;
+mod log;
 mod problem;
 mod status;
 
 pub use failover::{Failover, PassedOver, PhasesMs};
-pub use group::{Group, GroupList, Instance, Replication, Role, Sentinel};
+pub use group::{ForeignSentinel, Group, GroupList, Instance, Replication, Role, Sentinel};
+pub use log::{Log, LogMember};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use status::{Check, Status};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Log;
+
 /// The state of the coordinator that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -23,6 +25,8 @@ pub struct Status {
     pub odd_inputs_total: u64,
     /// Connections that broke or could not be set up, since the start.
     pub link_failures_total: u64,
+    /// The log that all coordinators share; `null` where they agree by votes.
+    pub log: Option<Log>,
 }
 
 /// The answer of a health check.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bellwether_api as api;
 use bellwether_core::{
-    Cause, FailoverReceipt, GroupOverview, InstanceOverview, Outcome, Overview, Phases, ReplicationOverview,
-    SentinelOverview,
+    Cause, FailoverReceipt, ForeignOverview, GroupOverview, InstanceOverview, LogMember, LogStatus, Outcome,
+    Overview, Phases, ReplicationOverview, SentinelOverview,
 };
 
 /// What clients see of the whole state.
@@ -32,6 +32,7 @@ pub(crate) fn group(group: &GroupOverview) -> api::Group {
         primary: instance(&group.primary),
         replicas: group.replicas.iter().map(instance).collect(),
         sentinels: group.sentinels.iter().map(sentinel).collect(),
+        foreign_sentinels: group.foreign.iter().map(foreign).collect(),
         failovers: group.history.iter().map(failover).collect(),
     }
 }
@@ -56,7 +57,51 @@ fn status(overview: &Overview) -> api::Status {
         save_error: overview.save_error.clone(),
         odd_inputs_total: overview.odd_inputs,
         link_failures_total: overview.link_failures,
+        log: overview.log.as_ref().map(log),
     }
+}
+
+fn log(log: &LogStatus) -> api::Log {
+    api::Log {
+        member_id: log.id,
+        cluster: log.cluster.clone(),
+        role: log.role.name().to_owned(),
+        term: log.term,
+        leader: log.leader,
+        commit: log.commit,
+        applied: log.applied,
+        last: log.last,
+        snapshot: log.snapshot,
+        log_bytes: log.log_bytes,
+        pending: u64::try_from(log.pending).unwrap_or(u64::MAX),
+        majority_contact_ms: log.majority_contact.map(whole_millis),
+        may_act: log.may_act,
+        problem: log.problem.clone(),
+        members: log.members.iter().map(member).collect(),
+    }
+}
+
+fn member(member: &LogMember) -> api::LogMember {
+    api::LogMember {
+        id: member.id,
+        sentinel_id: member.sentinel.to_string(),
+        address: member_address(&member.address),
+        voter: member.voter,
+        matched: member.matched,
+        lag_entries: member.lag,
+        last_contact_ms: member.last_contact.map(whole_millis),
+    }
+}
+
+/// The address of a member is kept as host and port with a colon between, whatever the host.
+fn member_address(kept: &str) -> String {
+    let parts = kept.rsplit_once(':');
+    let parts = parts.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    parts.map_or_else(|| kept.to_owned(), |(host, port)| address(host, port))
+}
+
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn instance(instance: &InstanceOverview) -> api::Instance {
@@ -104,6 +149,14 @@ fn sentinel(sentinel: &SentinelOverview) -> api::Sentinel {
         sdown_for_ms: sentinel.sdown_ms,
         last_ok_ping_ms: sentinel.last_ok_ping_ms,
         last_hello_ms: sentinel.last_hello_ms,
+    }
+}
+
+fn foreign(foreign: &ForeignOverview) -> api::ForeignSentinel {
+    api::ForeignSentinel {
+        id: foreign.id.clone(),
+        address: address(&foreign.host, foreign.port),
+        accepted: foreign.accepted,
     }
 }
 
@@ -166,6 +219,9 @@ mod tests {
     fn addresses_can_be_read_back() {
         assert_eq!(address("10.0.0.1", 6379), "10.0.0.1:6379");
         assert_eq!(address("::1", 6379), "[::1]:6379");
+        assert_eq!(member_address("10.0.0.1:26379"), "10.0.0.1:26379");
+        assert_eq!(member_address("::1:26379"), "[::1]:26379");
+        assert_eq!(member_address("a name"), "a name");
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! When a coordinator counts as ready.
 
-use bellwether_core::{GroupOverview, Overview};
+use std::time::Duration;
+
+use bellwether_core::{GroupOverview, LogRole, LogStatus, Overview};
 
 /// How many groups a reason names. Enough to start looking; with thousands of groups the answer stays short.
 const MAX_NAMED_GROUPS: usize = 10;
+
+/// For how long a majority of the members of a log may be out of reach. Another leader is elected in less.
+const MAJORITY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why this coordinator cannot take part in a failover, one sentence each. Empty if it can.
 ///
@@ -18,8 +23,28 @@ pub(crate) fn obstacles(overview: &Overview) -> Vec<String> {
     if overview.tilt {
         reasons.push("observations are not trusted: this process did not run for a while".to_owned());
     }
+    reasons.extend(overview.log.as_ref().and_then(apart));
     reasons.extend(unsettled(&overview.groups));
     reasons
+}
+
+/// What keeps this member of a log from having decisions made.
+fn apart(log: &LogStatus) -> Option<String> {
+    if let Some(problem) = &log.problem {
+        return Some(format!("no part is taken in the log: {problem}"));
+    }
+    match (log.role, log.majority_contact) {
+        (LogRole::Joining, _) => Some("no member of the log has let this one in yet".to_owned()),
+        (LogRole::Removed, _) => Some("this member was removed from the log".to_owned()),
+        // It was elected this moment and has not been answered yet; without answers it will not lead for long.
+        (LogRole::Leader, None) => None,
+        (_, None) => Some("no majority of the members of the log was in reach yet".to_owned()),
+        (_, Some(ago)) if ago >= MAJORITY_WITHIN => Some(format!(
+            "no majority of the members of the log was in reach for {} s",
+            ago.as_secs()
+        )),
+        (_, Some(_)) => None,
+    }
 }
 
 /// A sentence about the groups of whose primary nothing is known yet.
@@ -131,5 +156,67 @@ mod tests {
         });
         assert_eq!(reasons.len(), 2);
         assert!(reasons[0].ends_with("no space left"));
+    }
+
+    fn log(role: LogRole, majority_contact: Option<Duration>) -> LogStatus {
+        LogStatus {
+            id: 1,
+            cluster: "c".to_owned(),
+            role,
+            term: 4,
+            leader: None,
+            commit: 9,
+            applied: 9,
+            last: 9,
+            snapshot: 1,
+            log_bytes: 0,
+            pending: 0,
+            majority_contact,
+            may_act: false,
+            problem: None,
+            members: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn without_a_majority_of_the_log_nothing_can_be_decided() {
+        let reasons = |log| {
+            obstacles(&Overview {
+                log: Some(log),
+                ..Overview::default()
+            })
+        };
+        let seconds = |n| Some(Duration::from_secs(n));
+        for role in [
+            LogRole::Leader,
+            LogRole::Follower,
+            LogRole::Learner,
+            LogRole::Candidate,
+        ] {
+            assert!(reasons(log(role, seconds(2))).is_empty(), "{role:?}");
+            assert_eq!(
+                reasons(log(role, seconds(7))),
+                ["no majority of the members of the log was in reach for 7 s"],
+                "{role:?}"
+            );
+        }
+        assert!(reasons(log(LogRole::Leader, None)).is_empty());
+        assert_eq!(
+            reasons(log(LogRole::Candidate, None)),
+            ["no majority of the members of the log was in reach yet"]
+        );
+        assert_eq!(reasons(log(LogRole::Joining, None)).len(), 1);
+        assert_eq!(
+            reasons(log(LogRole::Removed, seconds(0))),
+            ["this member was removed from the log"]
+        );
+        let unreadable = LogStatus {
+            problem: Some("an entry of a newer version".to_owned()),
+            ..log(LogRole::Follower, seconds(0))
+        };
+        assert_eq!(
+            reasons(unreadable),
+            ["no part is taken in the log: an entry of a newer version"]
+        );
     }
 }

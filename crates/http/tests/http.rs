@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether_api::{Check, Group, GroupList, Problem, Role};
+use bellwether_api::{Check, Group, GroupList, Log, Problem, Role};
 use bellwether_core::{
-    Addr, Answer, Cause, Epoch, FailoverReceipt, GroupOverview, InstanceOverview, Outcome, Overview, Phases,
-    ReplicationOverview, Request, SentinelId, SentinelOverview,
+    Addr, Answer, Cause, Epoch, FailoverReceipt, ForeignOverview, GroupOverview, InstanceOverview, LogMember,
+    LogRole, LogStatus, Outcome, Overview, Phases, ReplicationOverview, Request, SentinelId,
+    SentinelOverview,
 };
 use bellwether_http::{Limits, Metrics, serve_with};
 use bellwether_server::{Clock, Handle, HandleEnd};
@@ -202,6 +203,34 @@ fn group(name: &str) -> GroupOverview {
     }
 }
 
+fn log() -> LogStatus {
+    LogStatus {
+        id: 1,
+        cluster: "production".to_owned(),
+        role: LogRole::Follower,
+        term: 7,
+        leader: Some(2),
+        commit: 100,
+        applied: 100,
+        last: 101,
+        snapshot: 90,
+        log_bytes: 4096,
+        pending: 3,
+        majority_contact: Some(Duration::from_millis(40)),
+        may_act: false,
+        problem: None,
+        members: vec![LogMember {
+            id: 2,
+            sentinel: SentinelId::new(&"e".repeat(40)).expect("an id"),
+            address: "::1:26379".to_owned(),
+            voter: true,
+            matched: None,
+            lag: None,
+            last_contact: Some(Duration::from_millis(40)),
+        }],
+    }
+}
+
 fn replica(host: &str) -> InstanceOverview {
     InstanceOverview {
         host: host.to_owned(),
@@ -241,6 +270,7 @@ fn the_documentation_shows_what_is_served() {
     }
     check::<GroupList>("GroupList");
     check::<Group>("Group");
+    check::<Log>("Log");
     check::<Problem>("Problem");
     check::<Check>("Check");
 }
@@ -270,6 +300,54 @@ async fn groups_are_shown() {
     assert_eq!(group.sentinels[0].sdown_for_ms, Some(15));
     assert_eq!(group.failovers[0].phases_ms.promotion, Some(12.0));
     assert_eq!(group.failovers[0].passed_over[0].reason, "its priority is 0");
+}
+
+#[tokio::test]
+async fn a_shared_log_is_shown() {
+    let world = World::new(Limits::default()).await;
+    let list: GroupList = from_str(&world.get("/api/v1/groups").await.body).expect("a list");
+    assert_eq!(list.status.log, None);
+    assert!(list.groups[0].foreign_sentinels.is_empty());
+
+    world.change(|overview| {
+        overview.coordination = "raft";
+        overview.log = Some(log());
+        overview.groups[0].foreign.push(ForeignOverview {
+            id: "c".repeat(40),
+            host: "10.0.0.9".to_owned(),
+            port: 26379,
+            accepted: false,
+        });
+    });
+    let list: GroupList = from_str(&world.get("/api/v1/groups").await.body).expect("a list");
+    let log = list.status.log.expect("a log");
+    assert_eq!(
+        (log.role.as_str(), log.leader, log.term),
+        ("follower", Some(2), 7)
+    );
+    assert_eq!((log.majority_contact_ms, log.pending), (Some(40), 3));
+    let member = &log.members[0];
+    assert_eq!(
+        (member.address.as_str(), member.lag_entries),
+        ("[::1]:26379", None)
+    );
+    assert_eq!(member.last_contact_ms, Some(40));
+    let foreign = &list.groups[0].foreign_sentinels[0];
+    assert_eq!(
+        (foreign.address.as_str(), foreign.accepted),
+        ("10.0.0.9:26379", false)
+    );
+    assert!(world.get("/readyz").await.check(200).is_empty());
+
+    world.change(|overview| {
+        let log = overview.log.as_mut().expect("a log");
+        log.majority_contact = Some(Duration::from_secs(8));
+    });
+    assert_eq!(
+        world.get("/readyz").await.check(503),
+        ["no majority of the members of the log was in reach for 8 s"]
+    );
+    world.get("/healthz").await.check(200);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 
 mod counted;
 mod definition;
+mod log;
 mod seen;
 mod text;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bellwether_core::{GroupOverview, InstanceOverview, Overview, SentinelOverview};
 
-use super::Definition;
 use super::text::Text;
+use super::{Definition, log};
 use crate::convert::{address, link_down_for_s};
 
 const DRIVER_UP: Definition = Definition::gauge(
@@ -27,7 +27,7 @@ const GROUP_PRIMARY_INFO: Definition = Definition::gauge(
 );
 
 /// A metric and how to read it.
-type Reading<From, Value> = (Definition, fn(&From) -> Value);
+pub(super) type Reading<From, Value> = (Definition, fn(&From) -> Value);
 
 /// Figures of the coordinator itself.
 const COORDINATOR: &[Reading<Overview, f64>] = &[
@@ -200,6 +200,7 @@ pub(super) fn definitions() -> impl Iterator<Item = &'static Definition> {
         .chain(std::iter::once(&GROUP_PRIMARY_INFO))
         .chain(group)
         .chain(replica)
+        .chain(log::definitions())
 }
 
 /// Writes what the overview shows; without one, only that there is none.
@@ -233,6 +234,7 @@ pub(super) fn write(text: &mut Text, overview: Option<&Overview>) {
         });
         text.family(definition, samples);
     }
+    log::write(text, overview);
 }
 
 /// The replicas of a group, each with its group and address. Two that clients are told the same address of count as
@@ -255,6 +257,6 @@ const fn peer_reachable(sentinel: &SentinelOverview) -> bool {
     sentinel.connected && sentinel.sdown_ms.is_none()
 }
 
-const fn truth(yes: bool) -> f64 {
+pub(super) const fn truth(yes: bool) -> f64 {
     if yes { 1.0 } else { 0.0 }
 }

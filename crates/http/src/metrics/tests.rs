@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use bellwether_core::{
-    AbortReason, Addr, Cause, Epoch, EventKind, GroupOverview, InstanceOverview, Outcome, Phases,
-    ReplicationOverview,
+    AbortReason, Addr, Cause, Epoch, EventKind, ForeignOverview, GroupOverview, InstanceOverview, LogMember,
+    LogRole, LogStatus, Outcome, Phases, ReplicationOverview, SentinelId,
 };
 
 fn instance(host: &str) -> InstanceOverview {
@@ -61,6 +61,38 @@ fn overview(groups: Vec<GroupOverview>) -> Overview {
     Overview {
         groups,
         ..Overview::default()
+    }
+}
+
+fn log(role: LogRole, members: Vec<LogMember>) -> LogStatus {
+    LogStatus {
+        id: 1,
+        cluster: "production".to_owned(),
+        role,
+        term: 4,
+        leader: Some(1),
+        commit: 108,
+        applied: 107,
+        last: 109,
+        snapshot: 100,
+        log_bytes: 2048,
+        pending: 2,
+        majority_contact: Some(Duration::from_millis(250)),
+        may_act: true,
+        problem: None,
+        members,
+    }
+}
+
+fn member(id: u64, lag: Option<u64>, last_contact: Option<Duration>) -> LogMember {
+    LogMember {
+        id,
+        sentinel: SentinelId::new(&format!("{id:040}")).expect("an id"),
+        address: format!("10.0.0.{id}:26379"),
+        voter: true,
+        matched: None,
+        lag,
+        last_contact,
     }
 }
 
@@ -125,6 +157,66 @@ fn a_group_and_its_replicas_are_shown() {
     assert!(
         !text.contains("bellwether_replica_lag_seconds"),
         "an unknown lag is not 0"
+    );
+}
+
+#[test]
+fn the_log_is_shown_where_one_is_shared() {
+    let foreign = |accepted| ForeignOverview {
+        id: "a".repeat(40),
+        host: "10.0.0.9".to_owned(),
+        port: 26379,
+        accepted,
+    };
+    let mut watched = group("m", Vec::new());
+    watched.foreign = vec![foreign(true), foreign(false)];
+    let members = vec![
+        member(1, Some(0), None),
+        member(2, Some(3), Some(Duration::from_millis(1500))),
+        member(3, None, None),
+    ];
+    let mut overview = overview(vec![watched, group("n", Vec::new())]);
+    let text = metrics().render(Some(&overview)).expect("a scrape");
+    assert!(
+        !text.contains("bellwether_raft") && !text.contains("bellwether_foreign"),
+        "{text}"
+    );
+
+    overview.log = Some(log(LogRole::Leader, members));
+    let text = metrics().render(Some(&overview)).expect("a scrape");
+    check(
+        &text,
+        &[
+            "bellwether_raft_term 4",
+            "bellwether_raft_leader 1",
+            "bellwether_raft_commit_index 108",
+            "bellwether_raft_applied_index 107",
+            "bellwether_raft_snapshot_index 100",
+            "bellwether_raft_log_bytes 2048",
+            "bellwether_raft_pending_proposals 2",
+            "bellwether_raft_majority_contact_seconds 0.25",
+            "bellwether_raft_failing 0",
+            "bellwether_raft_members 3",
+            r#"bellwether_raft_member_lag_entries{member="1"} 0"#,
+            r#"bellwether_raft_member_lag_entries{member="2"} 3"#,
+            r#"bellwether_raft_member_last_contact_seconds{member="2"} 1.5"#,
+            r#"bellwether_foreign_sentinels{group="m"} 2"#,
+            r#"bellwether_foreign_sentinels_unaccepted{group="m"} 1"#,
+            r#"bellwether_foreign_sentinels{group="n"} 0"#,
+        ],
+    );
+    assert!(!text.contains(r#"entries{member="3"}"#) && !text.contains(r#"contact_seconds{member="1"}"#));
+
+    overview.log = Some(LogStatus {
+        majority_contact: None,
+        problem: Some("an entry of a newer version".to_owned()),
+        ..log(LogRole::Follower, Vec::new())
+    });
+    let text = metrics().render(Some(&overview)).expect("a scrape");
+    check(&text, &["bellwether_raft_leader 0", "bellwether_raft_failing 1"]);
+    assert!(
+        !text.contains("bellwether_raft_majority_contact_seconds"),
+        "{text}"
     );
 }
 
@@ -238,7 +330,11 @@ fn no_series_comes_twice() {
     let metrics = metrics();
     metrics.failover(&name("m"), &receipt(Outcome::Completed));
     let twins = vec![replica("10.0.0.2"), replica("10.0.0.2")];
-    let overview = overview(vec![group("m", twins)]);
+    let mut overview = overview(vec![group("m", twins)]);
+    overview.log = Some(log(
+        LogRole::Leader,
+        vec![member(1, Some(0), None), member(2, Some(0), None)],
+    ));
     let text = metrics.render(Some(&overview)).expect("a scrape");
     let mut seen = BTreeSet::new();
     for line in text.lines() {
@@ -271,7 +367,11 @@ fn names_follow_the_conventions() {
 fn whatever_is_served_is_defined() {
     let metrics = metrics();
     metrics.failover(&name("m"), &receipt(Outcome::Completed));
-    let overview = overview(vec![group("m", vec![replica("10.0.0.2")])]);
+    let mut overview = overview(vec![group("m", vec![replica("10.0.0.2")])]);
+    overview.log = Some(log(
+        LogRole::Leader,
+        vec![member(2, Some(0), Some(Duration::ZERO))],
+    ));
     let text = metrics.render(Some(&overview)).expect("a scrape");
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').expect("a name and a kind");
