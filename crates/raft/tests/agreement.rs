@@ -262,3 +262,43 @@ fn a_new_member_learns_everything_and_a_removed_one_is_gone() {
         assert_eq!(record.sentinels.len(), 2);
     }
 }
+
+#[test]
+fn a_foreign_sentinel_is_shown_until_it_is_accepted() {
+    let mut fleet = founded();
+    let asked = follower(&fleet);
+    let shown = |fleet: &mut Fleet| {
+        let Answer::Overview(overview) = fleet.order(asked, Request::Overview) else {
+            panic!("no overview");
+        };
+        let section = Request::InfoSection {
+            running_scripts: 0,
+            queued_scripts: 0,
+        };
+        let info = format!("{:?}", fleet.order(asked, section));
+        let told = info.contains("bellwether_foreign_sentinel:");
+        (overview.groups[0].foreign.clone(), told.then_some(info))
+    };
+    assert_eq!(shown(&mut fleet), (Vec::new(), None));
+
+    let id = "f".repeat(40);
+    let message = format!("127.0.0.1,5000,{id},0,cache,127.0.0.1,6379,0");
+    fleet.order(asked, Request::Hello { message });
+    let (foreign, info) = shown(&mut fleet);
+    assert_eq!(foreign.len(), 1);
+    assert_eq!(
+        (foreign[0].id.as_str(), foreign[0].accepted),
+        (id.as_str(), false)
+    );
+    let line = format!("bellwether_foreign_sentinel:group=cache,id={id},address=127.0.0.1:5000");
+    assert!(info.as_ref().is_some_and(|info| info.contains(&line)), "{info:?}");
+
+    let name = "cache".to_owned();
+    assert_eq!(
+        fleet.order(asked, Request::AcceptForeign { name, id }),
+        Answer::Ok
+    );
+    let (foreign, info) = shown(&mut fleet);
+    assert!(foreign[0].accepted);
+    assert_eq!(info, None, "only while there is trouble");
+}

@@ -201,6 +201,17 @@ pub(super) fn info_section(
     if let Some(ago) = cx.id_taken_ago() {
         let _ = write!(text, "bellwether_id_taken_seconds_ago:{}\r\n", ago.as_secs());
     }
+    for group in groups.values() {
+        let foreign = group.foreign_sentinels(cx).into_iter();
+        for (id, addr, _) in foreign.filter(|(.., accepted)| !accepted) {
+            let (host, port) = cx.names.shown_addr(&addr);
+            let name = &group.name;
+            let _ = write!(
+                text,
+                "bellwether_foreign_sentinel:group={name},id={id},address={host}:{port}\r\n"
+            );
+        }
+    }
     for (i, group) in groups.values().enumerate() {
         let status = match (group.odown_since, group.primary_is_sdown()) {
             (Some(_), _) => "odown",
