@@ -12,7 +12,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-use crate::{demo, export, import, output, stand_in, status};
+use crate::{demo, export, import, members, output, stand_in, status};
 
 /// What to run.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) enum Invocation {
     Import(import::Options),
     Export(export::Options),
     Status(status::Options),
+    Members(members::Options),
     Demo(demo::Options),
     StandIn(stand_in::Options),
 }
@@ -106,6 +107,8 @@ enum Command {
     Export(export::Options),
     /// Show groups and their members as a sentinel sees them.
     Status(status::Options),
+    /// Show the members of a log that coordinators share, or change them.
+    Members(members::Options),
     /// Play a failover on this machine and show its time line.
     Demo(demo::Options),
     #[command(hide = true)]
@@ -179,6 +182,7 @@ fn commands(args: &[OsString]) -> Result<Invocation, Stop> {
         Command::Import(options) => Invocation::Import(options),
         Command::Export(options) => Invocation::Export(options),
         Command::Status(options) => Invocation::Status(options),
+        Command::Members(options) => Invocation::Members(options),
         Command::Demo(options) => Invocation::Demo(options),
         Command::StandIn(options) => Invocation::StandIn(options),
     })
@@ -327,6 +331,14 @@ mod tests {
             read(words("bellwether status --json")),
             Ok(Invocation::Status(_))
         ));
+        for line in [
+            "bellwether members",
+            "bellwether members add 4 db-4 26379 --sentinel db-1:26379",
+            "bellwether members --sentinel db-1:26379 --tls --insecure add 4 db-4 26379",
+            "bellwether members transfer --tls --cacert ca.pem",
+        ] {
+            assert!(matches!(read(words(line)), Ok(Invocation::Members(_))), "{line}");
+        }
         assert!(matches!(
             read(words("bellwether demo --replicas 3")),
             Ok(Invocation::Demo(_))

@@ -9,6 +9,8 @@ mod connect;
 mod demo;
 mod export;
 mod import;
+mod log;
+mod members;
 mod named;
 mod new_file;
 mod output;
@@ -37,6 +39,7 @@ fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
         Invocation::Import(options) => import::run(&options),
         Invocation::Export(options) => block_on(export::run(options)),
         Invocation::Status(options) => block_on(status::run(options)),
+        Invocation::Members(options) => block_on(members::run(options)),
         Invocation::Demo(options) => block_on(demo::run(options)),
         Invocation::StandIn(options) => block_on(stand_in::run(options)),
     }

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bellwether_conf::{Config, Problem, STATE_FILE, Severity, TlsOptions, apply_state};
+use bellwether_conf::{Config, Coordination, Problem, STATE_FILE, Severity, TlsOptions, apply_state};
 use bellwether_server::{
     Access, AccessError, MAX_STATE_BYTES, MAX_SUBSCRIBER_BYTES, SecretError, Tls, is_absent_credential,
     read_secret_file, read_small_text,
@@ -33,6 +33,7 @@ pub(crate) fn problems(config: &Config, file: &Path) -> Vec<Problem> {
     problems.extend(written::problems(config, file));
     problems.extend(hidden_commands(config));
     problems.extend(output_limit(config));
+    problems.extend(own_member(config));
     problems
 }
 
@@ -164,6 +165,28 @@ fn output_limit(config: &Config) -> Option<Problem> {
             DIRECTIVE,
             format!("{most}mb is the most that may wait for a subscriber"),
             None,
+        )
+    })
+}
+
+/// Whether the other members of the log will find this one where the configuration says. Behind a translation of
+/// addresses they may, so it is only a warning.
+fn own_member(config: &Config) -> Option<Problem> {
+    let Coordination::Raft(raft) = &config.daemon.coordination else {
+        return None;
+    };
+    let (_, port) = raft.members.get(&raft.member_id)?;
+    let tls = &config.daemon.tls;
+    let (directive, open) = match tls.replication {
+        true => ("tls-port", tls.port),
+        false => ("port", config.daemon.port),
+    };
+    let is_known = *port == open || config.sentinel.announce_port == Some(*port);
+    (!is_known).then(|| {
+        warning(
+            &format!("bellwether member {}", raft.member_id),
+            format!("the other members will look for this one at port {port}, and its {directive} is {open}"),
+            Some("members talk to each other at the port for clients; there is none besides for the log"),
         )
     })
 }

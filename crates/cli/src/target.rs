@@ -51,28 +51,28 @@ impl fmt::Display for Place {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Login {
     /// Log in as this user.
-    #[arg(long)]
+    #[arg(long, global = true)]
     user: Option<String>,
     /// A file with the sentinel's password. Without it, the variable BELLWETHER_PASSWORD is used if set.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     password_file: Option<PathBuf>,
     /// Connect with TLS, to a tls-port.
-    #[arg(long)]
+    #[arg(long, global = true)]
     tls: bool,
     /// With --tls: the authority that signed the sentinel's certificate.
-    #[arg(long, value_name = "FILE", requires = "tls")]
+    #[arg(long, value_name = "FILE", requires = "tls", global = true)]
     cacert: Option<PathBuf>,
     /// With --tls: a certificate to show, where the sentinel wants one.
-    #[arg(long, value_name = "FILE", requires_all = ["tls", "key"])]
+    #[arg(long, value_name = "FILE", requires_all = ["tls", "key"], global = true)]
     cert: Option<PathBuf>,
     /// The private key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires = "cert", global = true)]
     key: Option<PathBuf>,
     /// A file with the password of that key, if it has one.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "key", global = true)]
     key_pass: Option<PathBuf>,
     /// With --tls: accept any certificate, of whomever. A password that is sent may be read by anybody then.
-    #[arg(long, requires = "tls", conflicts_with = "cacert")]
+    #[arg(long, requires = "tls", conflicts_with = "cacert", global = true)]
     insecure: bool,
 }
 
@@ -148,6 +148,11 @@ impl Target {
         self.tls.as_ref()
     }
 
+    /// From now on the same is asked of another one.
+    pub(crate) fn go_to(&mut self, at: HostPort) {
+        self.place = Place::Tcp(at);
+    }
+
     /// Connects and logs in.
     pub(crate) async fn connect(&self, limits: Limits) -> RedisResult<MultiplexedConnection> {
         match (&self.place, &self.tls) {
@@ -194,7 +199,7 @@ impl Target {
     }
 
     /// What an answer of the sentinel means by which it refuses.
-    fn explain_refusal(&self, error: &RedisError) -> Option<String> {
+    pub(crate) fn explain_refusal(&self, error: &RedisError) -> Option<String> {
         let at = &self.place;
         // Of several questions in one write, the first that was refused.
         let refused = error.clone().into_server_errors();

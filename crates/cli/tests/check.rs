@@ -405,3 +405,35 @@ fn a_file_that_holds_the_state_must_be_writable() {
     mode(dir.path(), 0o777);
     assert!(check().status.success());
 }
+
+#[test]
+fn a_member_of_a_log_is_looked_for_where_it_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let check = |ports: &str, own: u16| {
+        let text = format!(
+            "{ports}\nsentinel monitor cache 10.0.0.1 6379 2\nbellwether state-dir {}\nbellwether coordination raft\n\
+             bellwether member-id 2\nbellwether member 1 10.0.0.8 26379\nbellwether member 2 10.0.0.9 {own}\n",
+            state.display()
+        );
+        let output = run(&["check", &write(dir.path(), "s.conf", &text)]);
+        assert!(output.status.success(), "{}", stdout(&output));
+        stdout(&output)
+    };
+    let elsewhere = check("port 26379", 7000);
+    assert!(
+        elsewhere.starts_with(
+            "warning: the other members will look for this one at port 7000, and its port is 26379\n"
+        ),
+        "{elsewhere}"
+    );
+    assert!(elsewhere.contains("s.conf:7:"), "{elsewhere}");
+    for (ports, own) in [
+        ("port 26379", 26379),
+        ("port 26379\nsentinel announce-port 7000", 7000),
+    ] {
+        let good = check(ports, own);
+        assert!(good.ends_with("s.conf: good, 1 group\n"), "{ports}: {good}");
+    }
+}

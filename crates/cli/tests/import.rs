@@ -140,7 +140,7 @@ fn the_members_of_a_replicated_log_go_into_yaml() {
     let state = state.to_str().unwrap();
     let text = format!(
         "{GOOD}bellwether state-dir {state}\nbellwether coordination raft\nbellwether cluster 007\n\
-         bellwether member-id 2\nbellwether member 1 10.0.0.8 7000\nbellwether member 2 ::1 7000\n\
+         bellwether member-id 2\nbellwether member 1 10.0.0.8 26379\nbellwether member 2 ::1 26379\n\
          bellwether stale-reads no\n"
     );
     let file = write(dir.path(), "s.conf", &text);
@@ -149,7 +149,7 @@ fn the_members_of_a_replicated_log_go_into_yaml() {
     let output = run(&["import", &file, "--output", target, "--state-dir", state]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = fs::read_to_string(target).unwrap();
-    let members = "  members:\n    - { id: 1, host: \"10.0.0.8\", port: 7000 }\n    - { id: 2, host: \"::1\", port: 7000 }\n";
+    let members = "  members:\n    - { id: 1, host: \"10.0.0.8\", port: 26379 }\n    - { id: 2, host: \"::1\", port: 26379 }\n";
     assert!(text.contains(members), "{text}");
     let check = run(&["check", target]);
     assert!(

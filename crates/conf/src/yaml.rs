@@ -51,9 +51,9 @@
 //!   cluster: production
 //!   member-id: 1
 //!   members:
-//!     - { id: 1, host: 10.0.0.5, port: 26390 }
-//!     - { id: 2, host: 10.0.0.6, port: 26390 }
-//!     - { id: 3, host: 10.0.0.7, port: 26390 }
+//!     - { id: 1, host: 10.0.0.5, port: 26380 }
+//!     - { id: 2, host: 10.0.0.6, port: 26380 }
+//!     - { id: 3, host: 10.0.0.7, port: 26380 }
 //!   stale-reads: true
 //! resolve-hostnames: true
 //! announce-hostnames: false

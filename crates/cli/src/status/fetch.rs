@@ -10,6 +10,7 @@ use bellwether_server::Caller;
 
 use crate::{
     connect::{Credentials, HostPort, Limits, connect},
+    log::{self, Log},
     target::{self, Target},
 };
 
@@ -49,9 +50,13 @@ pub(super) async fn fetch(target: &Target, only: &[String]) -> RedisResult<Repor
     }
     // A user may be allowed to list groups and nothing more; then the table is all that there is.
     let info: RedisResult<String> = cmd("INFO").arg("sentinel").query_async(&mut connection).await;
+    let log = log::fetch(&mut connection).await?;
+    let mut trouble = info.map(|info| trouble(&info)).unwrap_or_default();
+    trouble.extend(log.iter().flat_map(Log::trouble));
     Ok(Report {
         sentinel: target.to_string(),
-        trouble: info.map(|info| trouble(&info)).unwrap_or_default(),
+        trouble,
+        log,
         groups,
     })
 }

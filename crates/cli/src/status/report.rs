@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::connect::HostPort;
+use crate::{connect::HostPort, log::Log};
 
 /// One instance as `SENTINEL MASTERS`, `REPLICAS` and `SENTINELS` describe it.
 pub(super) type Fields = BTreeMap<String, String>;
@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) sentinel: String,
     /// What is wrong with the sentinel itself, in words. Only ours tells.
     pub(super) trouble: Vec<String>,
+    /// The log that it shares with others, if it does.
+    pub(super) log: Option<Log>,
     pub(super) groups: Vec<Group>,
 }
 
@@ -33,10 +35,24 @@ pub(super) fn trouble(info: &str) -> Vec<String> {
             "bellwether_id_taken_seconds_ago" => Some(format!(
                 "another coordinator goes by the same id ({value} s ago): stop one of the two"
             )),
+            "bellwether_foreign_sentinel" => Some(foreign(value)),
             "sentinel_tilt" if value == "1" => Some("it is in TILT mode and starts no failover".to_owned()),
             _ => None,
         })
         .collect()
+}
+
+/// What it means that a sentinel watches a group which does not share the log: `group=…,id=…,address=…`.
+fn foreign(value: &str) -> String {
+    let fields: BTreeMap<_, _> = value
+        .split(',')
+        .filter_map(|field| field.split_once('='))
+        .collect();
+    let [group, id, address] = ["group", "id", "address"].map(|name| *fields.get(name).unwrap_or(&"?"));
+    format!(
+        "group {group}: nothing is failed over by itself, because a sentinel at {address} watches it that shares no log: stop \
+         that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN {group} {id}"
+    )
 }
 
 impl Report {

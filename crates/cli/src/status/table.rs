@@ -3,7 +3,10 @@
 use comfy_table::{Cell, CellAlignment, Color, Table, presets};
 
 use super::report::{Group, GroupState, Member, Report, Role};
-use crate::output::{Output, Style};
+use crate::{
+    log::Log,
+    output::{Output, Style},
+};
 
 /// The whole report, line by line.
 pub(super) fn lines(report: &Report, out: Output) -> Vec<String> {
@@ -11,6 +14,7 @@ pub(super) fn lines(report: &Report, out: Output) -> Vec<String> {
     let mut lines: Vec<String> = told
         .map(|words| out.paint(Style::Bad, format_args!("{}: {words}", report.sentinel)))
         .collect();
+    lines.extend(report.log.iter().map(Log::line));
     if report.groups.is_empty() {
         lines.push(format!("{} watches no group.", report.sentinel));
         return lines;
@@ -202,6 +206,7 @@ mod tests {
     fn a_group_is_shown_member_by_member() {
         let report = Report {
             trouble: Vec::new(),
+            log: None,
             sentinel: "127.0.0.1:26379".to_owned(),
             groups: vec![group()],
         };
@@ -241,6 +246,33 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_log_stands_above_the_groups() {
+        let report = Report {
+            trouble: vec!["no room".to_owned()],
+            log: Some(crate::log::tests::log()),
+            sentinel: "h:1".to_owned(),
+            groups: vec![group()],
+        };
+        let lines = lines(&report, Output::plain());
+        assert_eq!(lines[0], "h:1: no room");
+        assert!(lines[1].starts_with("log  follower 2,"), "{}", lines[1]);
+        assert_eq!(lines[2], "");
+        assert!(lines[3].starts_with("cache  "), "{}", lines[3]);
+    }
+
+    #[test]
+    fn a_foreign_sentinel_is_pointed_out() {
+        let info = "bellwether_foreign_sentinel:group=cache,id=abc,address=10.0.0.9:26379\r\n";
+        assert_eq!(
+            super::super::report::trouble(info),
+            [
+                "group cache: nothing is failed over by itself, because a sentinel at 10.0.0.9:26379 watches it that shares no log: \
+              stop that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN cache abc"
+            ]
+        );
+    }
+
+    #[test]
     fn a_quorum_that_cannot_be_reached_is_pointed_out() {
         let mut group = group();
         group.quorum = Some(4);
@@ -252,6 +284,7 @@ mod tests {
     fn no_group_is_said_in_words() {
         let report = Report {
             trouble: Vec::new(),
+            log: None,
             sentinel: "h:1".to_owned(),
             groups: Vec::new(),
         };
@@ -275,6 +308,7 @@ mod tests {
         let report = Report {
             sentinel: "127.0.0.1:1".to_owned(),
             trouble: super::super::report::trouble(info),
+            log: None,
             groups: Vec::new(),
         };
         let lines = lines(&report, Output::plain());

@@ -106,6 +106,7 @@ mod tests {
         let mut report = Report {
             sentinel: "h:1".to_owned(),
             trouble: Vec::new(),
+            log: None,
             groups: vec![group],
         };
         change(&mut report);
