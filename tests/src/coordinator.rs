@@ -150,6 +150,32 @@ impl Coordinator {
         self.journal = journal.clone();
     }
 
+    /// Adds lines to its config file, for the next start.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn add_directives(&self, lines: &[String]) -> Result<()> {
+        let file = self.dir.join("sentinel.conf");
+        let text = self.config_text()? + &lines.join("\n") + "\n";
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Puts this in the place of its config file but for port, bind and dir.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn replace_directives(&self, lines: &[String]) -> Result<()> {
+        let head: Vec<String> = self.config_text()?.lines().take(3).map(str::to_owned).collect();
+        let file = self.dir.join("sentinel.conf");
+        let text = head.join("\n") + "\n" + &lines.join("\n") + "\n";
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Starts the process without waiting.
     ///
     /// # Errors

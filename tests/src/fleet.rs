@@ -51,6 +51,8 @@ pub struct Options {
     pub replica_config: Vec<String>,
     /// Further config lines of every coordinator.
     pub coordinator_config: Vec<String>,
+    /// Whether the coordinators share a log.
+    pub raft: bool,
     /// The coordinator whose directory lies on a small disk of its own.
     pub small_disk_on: Option<usize>,
 }
@@ -81,6 +83,7 @@ impl Options {
             server_config: Vec::new(),
             replica_config: Vec::new(),
             coordinator_config: Vec::new(),
+            raft: false,
             small_disk_on: None,
         }
     }
@@ -210,9 +213,20 @@ impl Fleet {
                 .unwrap_or(self.options.kind);
             let mut coordinator = Coordinator::prepare(dir, index, kind, &directives, small)?;
             coordinator.record_in(&self.journal);
-            coordinator.spawn()?;
             self.coordinators.push(coordinator);
         }
+        if self.options.raft {
+            let members: Vec<String> = (1..)
+                .zip(&self.coordinators)
+                .map(|(id, coordinator)| format!("bellwether member {id} 127.0.0.1 {}", coordinator.port()))
+                .collect();
+            for (id, coordinator) in (1..).zip(&self.coordinators) {
+                let state = coordinator.dir().join("state");
+                fs::create_dir(&state).with_context(|| format!("creating {}", state.display()))?;
+                coordinator.add_directives(&raft_directives(id, &members))?;
+            }
+        }
+        self.coordinators.iter_mut().try_for_each(Coordinator::spawn)?;
         self.coordinators.iter_mut().try_for_each(Coordinator::wait_ready)
     }
 
@@ -478,6 +492,18 @@ impl Drop for Fleet {
             eprintln!("kept {}", kept.display());
         }
     }
+}
+
+/// What member `id` of a shared log is told of it.
+#[must_use]
+pub fn raft_directives(id: usize, members: &[String]) -> Vec<String> {
+    let mut lines = vec![
+        "bellwether state-dir state".to_owned(),
+        "bellwether coordination raft".to_owned(),
+        format!("bellwether member-id {id}"),
+    ];
+    lines.extend_from_slice(members);
+    lines
 }
 
 fn check_view(

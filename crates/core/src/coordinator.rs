@@ -43,6 +43,8 @@ pub struct Coordinator {
     /// looked.
     pub(crate) acted: bool,
     pub(crate) was_fresh: bool,
+    /// Whether everything that was decided before the start had come out of the log when it last looked.
+    pub(crate) was_caught_up: bool,
     /// Something was decided after the last turn had ended.
     pub(crate) again: bool,
 }
@@ -86,6 +88,7 @@ impl Coordinator {
             started: false,
             acted: false,
             was_fresh: true,
+            was_caught_up: false,
             again: false,
         };
         coordinator.publish_addresses();
@@ -171,6 +174,13 @@ impl Coordinator {
     #[must_use]
     pub fn log_status(&self, now: Instant) -> Option<LogStatus> {
         self.cx.agreement.log().map(|log| log.status(now))
+    }
+
+    /// Whether the registry holds everything that was decided. Where a log is shared it does not at first: it begins
+    /// empty, and fills while what is in the log comes out again.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.cx.agreement.log().is_none_or(|log| log.is_caught_up())
     }
 
     /// Decides on all facts at hand: every group that was touched or is due, once.

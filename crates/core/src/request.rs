@@ -221,6 +221,13 @@ pub enum Answer {
         /// In which epoch.
         leader_epoch: u64,
     },
+    /// The `# Sentinel` section of `INFO` without its title, and the log if one is shared.
+    Info {
+        /// The section.
+        section: String,
+        /// The log.
+        log: Option<Box<LogStatus>>,
+    },
     /// Names and values.
     Settings(Vec<(String, String)>),
     /// The last INFO of each server of each group: the group's name, then age in milliseconds and text.

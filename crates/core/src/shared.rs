@@ -34,6 +34,11 @@ impl Coordinator {
         if acts != std::mem::replace(&mut self.acted, acts) {
             self.cx.touched.extend(self.groups.keys().cloned());
         }
+        let is_caught_up = self.is_caught_up();
+        if is_caught_up && !std::mem::replace(&mut self.was_caught_up, is_caught_up) {
+            // Only now may what was saved before be replaced by what came out of the log.
+            self.cx.out.changed();
+        }
         if is_fresh != std::mem::replace(&mut self.was_fresh, is_fresh) {
             self.publish_addresses();
         }

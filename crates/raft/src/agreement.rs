@@ -73,6 +73,8 @@ pub struct LogAgreement {
     /// What this process knew before it was told anything: its configuration, or its state from before.
     local: Option<Box<Registry>>,
     founded: bool,
+    /// The last entry that the store held at the start, as index and term.
+    stored: (u64, u64),
     /// What was concluded, and what was ordered, since the last entry.
     conclusions: Waiting,
     orders: Waiting,
@@ -109,6 +111,10 @@ impl LogAgreement {
             ..settings.log.clone()
         };
         let nobody = sentinel_id(log.cluster, 0);
+        let snapshot = restored.snapshot.as_ref();
+        let last = restored.entries.last().map(|entry| (entry.index, entry.term));
+        let stored = last.max(snapshot.map(|snapshot| (snapshot.index, snapshot.term)));
+        let stored = stored.unwrap_or_default();
         let founds = restored.is_empty() && settings.members.contains_key(&log.id);
         let mut node = if founds {
             let state = Shared::of(&Registry::new(nobody.clone()), false, nobody).encode();
@@ -127,6 +133,7 @@ impl LogAgreement {
             now,
             local: Some(Box::new(local)),
             founded: false,
+            stored,
             conclusions: Waiting::new(),
             orders: Waiting::new(),
             under_way: BTreeMap::new(),

@@ -37,6 +37,9 @@ const MAX_BODY: usize = 2 * 1024 * 1024;
 /// A snapshot with its list of members.
 const MAX_SNAPSHOT_BODY: usize = MAX_SNAPSHOT_LEN + 64 * 1024;
 
+/// The largest frame of all.
+pub const MAX_FRAME_LEN: usize = FRAME_HEADER_LEN + MAX_SNAPSHOT_BODY + CRC_LEN;
+
 /// Why a frame was refused. It changed nothing; its connection is to be closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {

@@ -31,7 +31,7 @@ mod write;
 pub use agreement::{AgreementSettings, LogAgreement, cluster_id, sentinel_id};
 pub use check::Unsound;
 pub use codec::CodecError;
-pub use frame::{BadFrame, FRAME_HEADER_LEN, FRAME_VERSION, frame_len};
+pub use frame::{BadFrame, FRAME_HEADER_LEN, FRAME_VERSION, MAX_FRAME_LEN, frame_len};
 pub use member::{BadChange, Change, Members};
 pub use node::{Committed, MemberStatus, Node, Role, SnapshotError, Status, TransferError};
 pub use proposal::{DropReason, Dropped};

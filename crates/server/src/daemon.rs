@@ -3,6 +3,7 @@
 //! Owns the order of starting and stopping. Whatever can be wrong is found before anything is visible to
 //! others: ports are bound and our id is on disk before the first connection is made.
 
+mod agreement;
 mod bind;
 mod files;
 mod pid;
@@ -16,8 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_conf::{Config, DaemonOptions, STATE_FILE, StateError, apply_state, render_state, rewrite};
+use bellwether_conf::{
+    Config, Coordination, DaemonOptions, STATE_FILE, StateError, apply_state, render_state, rewrite,
+};
 use bellwether_core::{Coordinator, Registry, Settings};
+use bellwether_raft::{MAX_FRAME_LEN, StartError};
+use bellwether_resp::RequestLimits;
 use rustix::fs::{Access as Mode, access};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +32,7 @@ use tracing::{error, info, warn};
 use crate::access::{Access, AccessError};
 use crate::announce::Announcer;
 use crate::clock::Clock;
-use crate::disk::{Disk, MAX_STATE_BYTES, StateLock, Store, replace};
+use crate::disk::{Disk, LogStoreError, MAX_STATE_BYTES, StateLock, Store, replace};
 use crate::driver::{Driver, DriverError, MAX_WAITING_REPORTS, SaveFailure};
 use crate::handle::Handle;
 use crate::hub::Hub;
@@ -149,6 +154,23 @@ pub enum DaemonError {
     /// The id of this coordinator must be on disk before anyone learns it.
     #[error("cannot save the id of this coordinator")]
     SaveId(#[source] SaveFailure),
+    /// The log of decisions cannot be opened.
+    #[error(transparent)]
+    LogStore(#[from] LogStoreError),
+    /// The log of decisions is there, but is not one to go on from with this configuration.
+    #[error("this member of the log cannot start from {}", path.display())]
+    StartLog {
+        /// Where the log is.
+        path: PathBuf,
+        /// Why not.
+        source: StartError,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread for the log of decisions")]
+    Thread(#[source] io::Error),
+    /// The log must have a place of its own.
+    #[error("coordination by raft needs `bellwether state-dir`")]
+    NoStateDirectory,
     /// Signals cannot be received.
     #[error("cannot install the handlers of signals")]
     Signals(#[source] io::Error),
@@ -235,19 +257,30 @@ impl Daemon {
         let entrances = bind::entrances(&config.daemon, tls.as_ref()).await?;
         let is_new = config.my_id.is_none();
         let fresh_id = random::sentinel_id().map_err(DaemonError::Random)?;
-        let registry = config.registry(|| fresh_id);
+        let mut registry = config.registry(|| fresh_id);
+        let clock = Clock::start();
+        let member = match &config.daemon.coordination {
+            Coordination::Vote => None,
+            Coordination::Raft(raft) => {
+                let directory = config.daemon.state_dir.as_deref();
+                let directory = directory.ok_or(DaemonError::NoStateDirectory)?;
+                let member = agreement::open(raft, directory, registry.clone(), clock.now())?;
+                registry = member.agreement.first_registry();
+                Some(member)
+            }
+        };
         if let Some(log) = &log {
             // The state may know another level than the configuration that the log began with.
             log.set_level(registry.globals.log_level);
         }
         if is_new {
+            let copied = member.as_ref().map(|member| member.copy.of(&registry, false));
             store
-                .save(&registry)
+                .save(copied.as_ref().unwrap_or(&registry))
                 .map_err(|error| DaemonError::SaveId(error.into()))?;
         }
         let signals = Signals::install().map_err(DaemonError::Signals)?;
         let shutdown = CancellationToken::new();
-        let clock = Clock::start();
         let (handle, end) = Handle::new(clock, shutdown.clone());
         let hub = Hub::with_limit(config.daemon.output_limits.pubsub);
         let tasks = TaskTracker::new();
@@ -259,16 +292,27 @@ impl Daemon {
         };
         let seed = random::seed().map_err(DaemonError::Random)?;
         let scripts = Runner::new(ScriptSettings::default());
+        let settings = settings(&config, seed);
+        let (coordinator, log_writer, copy) = match member {
+            None => (Coordinator::new(settings, registry, clock.now()), None, None),
+            Some(member) => {
+                let agreement = Box::new(member.agreement);
+                let coordinator = Coordinator::with_agreement(settings, registry, clock.now(), agreement);
+                (coordinator, Some(member.writer), Some(member.copy))
+            }
+        };
         let driver = Driver {
             clock,
             scripts: scripts.clone(),
             log: log.clone(),
-            coordinator: Coordinator::new(settings(&config, seed), registry, clock.now()),
+            coordinator,
             reports,
             end,
             links: Links::new(link_settings, clock, reporter.clone(), tasks.clone()),
             resolver: Resolver::new(clock, reporter, tasks.clone()),
             disk: Disk::new(store),
+            log_writer,
+            copy,
             announcer: Announcer::new(Arc::clone(&hub), Arc::clone(&telemetry)),
             telemetry: Arc::clone(&telemetry),
         };
@@ -521,6 +565,15 @@ const fn listening_port(options: &DaemonOptions) -> u16 {
     }
 }
 
+/// A member of the log is sent its whole state in one frame when it has missed too much.
+fn request_limits(coordination: &Coordination) -> RequestLimits {
+    let mut limits = RequestLimits::default();
+    if let Coordination::Raft(_) = coordination {
+        limits.max_request_bytes += MAX_FRAME_LEN as u32;
+    }
+    limits
+}
+
 fn limits(options: &DaemonOptions) -> Limits {
     let unless_zero = |duration: Duration| (!duration.is_zero()).then_some(duration);
     Limits {
@@ -529,6 +582,6 @@ fn limits(options: &DaemonOptions) -> Limits {
         keepalive: unless_zero(options.tcp_keepalive),
         protected_mode: options.protected_mode,
         replies: options.output_limits.normal,
-        ..Limits::default()
+        requests: request_limits(&options.coordination),
     }
 }

@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::announce::Announcer;
 use crate::clock::Clock;
-use crate::disk::{Disk, SaveError, Saved};
+use crate::disk::{Disk, LogStoreError, LogWriter, SaveError, Saved, StateCopy, Written, log_write_ended};
 use crate::handle::{Ask, HandleEnd};
 use crate::link::{Arrived, Batch, Links, SendError};
 use crate::log::Log;
@@ -44,6 +44,9 @@ pub(crate) struct Driver {
     pub(crate) links: Links,
     pub(crate) resolver: Resolver,
     pub(crate) disk: Disk,
+    /// Where coordinators share a log: what writes it, and what of it goes into the state file.
+    pub(crate) log_writer: Option<LogWriter>,
+    pub(crate) copy: Option<StateCopy>,
     pub(crate) announcer: Announcer,
     pub(crate) scripts: Runner,
     pub(crate) log: Option<Arc<Log>>,
@@ -59,6 +62,12 @@ pub enum DriverError {
     /// The writer came to no end.
     #[error("the task that saves the state failed")]
     Writer(#[from] tokio::task::JoinError),
+    /// What was promised to other members is not on disk, and nobody knows what is.
+    #[error("the log of decisions could not be written, and what is on disk now is not known")]
+    WriteLog(#[source] LogStoreError),
+    /// It must not end as long as the daemon runs.
+    #[error("the thread that writes the log of decisions has ended")]
+    LogWriter,
     /// An operator wanted to see what happens then.
     #[error("Sentinel CRASH because of SENTINEL simulate-failure")]
     Simulated {
@@ -88,6 +97,9 @@ impl Driver {
         let result = running.run().await;
         // The links end with their map, and whoever still waits for an answer learns that there is none.
         running.driver.disk.finish().await;
+        if let Some(writer) = running.driver.log_writer {
+            writer.finish().await;
+        }
         result
     }
 }
@@ -133,6 +145,11 @@ impl Running {
             () = stop.cancelled() => Ok(None),
             saved = driver.disk.ended() => {
                 let input = self.saved(saved?)?;
+                self.inputs.push((self.driver.clock.now(), input));
+                Ok(Some(None))
+            }
+            written = log_write_ended(&mut driver.log_writer) => {
+                let input = log_written(written)?;
                 self.inputs.push((self.driver.clock.now(), input));
                 Ok(Some(None))
             }
@@ -220,7 +237,10 @@ impl Running {
             Effect::Send { link, batch, until } => self.send(link, batch, until),
             Effect::Resolve { name } => driver.resolver.resolve(name),
             Effect::Persist { seq } => self.persist(seq),
-            Effect::WriteLog(_) => unreachable!("coordinators that vote share no log"),
+            Effect::WriteLog(write) => match &mut driver.log_writer {
+                Some(writer) => writer.begin(write),
+                None => unreachable!("coordinators that vote share no log"),
+            },
             Effect::Event(event) => driver.announcer.announce(&event),
             Effect::Answer { token, answer } => {
                 if let Some(asker) = self.answers.remove(&token) {
@@ -244,14 +264,7 @@ impl Running {
     }
 
     fn send(&mut self, link: LinkId, batch: Batch, until: Option<Instant>) {
-        let now = self.driver.clock.now();
-        if until.is_some_and(|until| now >= until) {
-            // Nobody knows any more whether these orders are right. Without an answer the coordinator would wait.
-            self.driver.links.forget(link);
-            let reason = "an order was held back until somebody else might have given another".to_owned();
-            return self.inputs.push((now, Input::LinkDown { link, reason }));
-        }
-        match self.driver.links.send(link, batch) {
+        match self.driver.links.send(link, batch, until) {
             // A link that ended has reported so.
             Ok(()) | Err(SendError::Ended) => {}
             Err(error @ SendError::Stuck) => {
@@ -263,9 +276,20 @@ impl Running {
     }
 
     fn persist(&mut self, seq: PersistSeq) {
-        let registry = self.driver.coordinator.registry().clone();
+        let coordinator = &self.driver.coordinator;
+        let registry = match &self.driver.copy {
+            Some(copy) => copy.of(coordinator.registry(), coordinator.is_caught_up()),
+            None => coordinator.registry().clone(),
+        };
         self.driver.disk.begin(seq, registry);
     }
+}
+
+fn log_written(written: Option<Written>) -> Result<Input, DriverError> {
+    let Written { seq, took, result } = written.ok_or(DriverError::LogWriter)?;
+    result.map_err(DriverError::WriteLog)?;
+    debug!(took_us = took.as_micros(), "log written");
+    Ok(Input::LogWritten { seq })
 }
 
 async fn sleep_until(timer: Option<time::Instant>) {

@@ -59,6 +59,10 @@ pub trait ReplicatedLog: fmt::Debug {
     /// The id of this member.
     fn own_id(&self) -> u64;
 
+    /// Whether everything that was decided before this start has come out again, so that what is missing from the
+    /// registry is not merely yet to come.
+    fn is_caught_up(&self) -> bool;
+
     /// Whether addresses may be told to clients: a majority was in reach lately, or old ones are good enough.
     fn is_fresh(&self, now: Instant) -> bool;
 }

@@ -43,8 +43,9 @@ pub(crate) fn run(
             running_scripts,
             queued_scripts,
         } => {
-            let text = overview::info_section(groups, cx, running_scripts, queued_scripts);
-            cx.answer_read(token, Answer::Text(text));
+            let section = overview::info_section(groups, cx, running_scripts, queued_scripts);
+            let log = cx.agreement.log().map(|log| Box::new(log.status(cx.now)));
+            cx.answer_read(token, Answer::Info { section, log });
         }
         Request::Primaries => {
             let all = groups.values().map(|group| listing::primary(group, cx)).collect();

@@ -137,7 +137,9 @@ impl Stage {
 fn answered(answer: &Answer) -> String {
     match answer {
         Answer::Ok => "OK".to_owned(),
-        Answer::Status(text) | Answer::Text(text) => text.trim_end().replace("\r\n", " | "),
+        Answer::Status(text) | Answer::Text(text) | Answer::Info { section: text, .. } => {
+            text.trim_end().replace("\r\n", " | ")
+        }
         Answer::Integer(number) => number.to_string(),
         Answer::Texts(texts) => texts.join(" "),
         Answer::Instance(fields) => listing(fields),

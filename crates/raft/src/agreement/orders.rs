@@ -174,6 +174,11 @@ impl ReplicatedLog for LogAgreement {
         self.settings.log.id
     }
 
+    fn is_caught_up(&self) -> bool {
+        let (index, term) = self.stored;
+        self.founded && self.decided.is_empty() && self.node.has_applied(index, term)
+    }
+
     fn is_fresh(&self, now: Instant) -> bool {
         let contact = self.node.majority_contact();
         self.settings.stale_reads || contact.is_some_and(|at| now.since(at) < FRESH_FOR)

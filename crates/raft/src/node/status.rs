@@ -97,6 +97,13 @@ impl Node {
         }
     }
 
+    /// Whether the log was applied up to this entry; or, if a leader has thrown it away, up to one of a later term, which
+    /// stands behind all that was decided before.
+    pub(crate) fn has_applied(&self, index: u64, term: u64) -> bool {
+        let reached = self.raw.raft.raft_log.term(self.applied);
+        self.applied >= index || reached.is_ok_and(|reached| reached > term)
+    }
+
     /// When a majority was last in reach for certain.
     pub(crate) fn majority_contact(&self) -> Option<Instant> {
         match self.is_leader() {

@@ -25,7 +25,7 @@ pub(super) fn write(call: &mut Call<'_>, answer: Answer) {
         Answer::Ok => to.simple("OK"),
         Answer::Status(text) => to.simple(text),
         Answer::Integer(number) => to.integer(number),
-        Answer::Text(text) => to.bulk(text),
+        Answer::Text(text) | Answer::Info { section: text, .. } => to.bulk(text),
         Answer::Texts(texts) => to.bulks(&texts),
         Answer::Instance(listing) => instance(&mut to, &listing),
         Answer::Instances(listings) => {

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bellwether_core::{Answer, Request as Ask};
+use bellwether_core::{Answer, LogStatus, Request as Ask};
 
-use super::{COMPATIBLE_VERSION, Flow, answer};
+use super::{COMPATIBLE_VERSION, Flow, answer, raft};
 use crate::client::session::{Call, Session};
 use crate::endpoint::Endpoint;
 
@@ -21,6 +21,7 @@ enum Section {
     Stats,
     Cpu,
     Sentinel,
+    Raft,
 }
 
 const SECTIONS: &[(&str, Section)] = &[
@@ -29,22 +30,27 @@ const SECTIONS: &[(&str, Section)] = &[
     ("stats", Section::Stats),
     ("cpu", Section::Cpu),
     ("sentinel", Section::Sentinel),
+    ("raft", Section::Raft),
 ];
 
 /// `INFO [<section> …]`. Unknown sections are left out in silence, as Sentinel.
 pub(super) fn info(call: &mut Call<'_>) -> Flow {
-    if asked_for(call).contains(&Section::Sentinel) {
+    let sections = asked_for(call);
+    if [Section::Sentinel, Section::Raft]
+        .iter()
+        .any(|section| sections.contains(section))
+    {
         let (running_scripts, queued_scripts) = call.session.server.context.scripts.counts();
         let question = Ask::InfoSection {
             running_scripts,
             queued_scripts,
         };
         return Flow::ask_then(question, |call, section| match section {
-            Answer::Text(text) => write(call, Some(&text)),
+            Answer::Info { section, log } => write(call, Some(&section), log.as_deref()),
             other => answer::write(call, other),
         });
     }
-    write(call, None);
+    write(call, None, None);
     Flow::Done
 }
 
@@ -61,9 +67,13 @@ fn asked_for(call: &Call<'_>) -> Vec<Section> {
         .collect()
 }
 
-fn write(call: &mut Call<'_>, groups: Option<&str>) {
+fn write(call: &mut Call<'_>, groups: Option<&str>, log: Option<&LogStatus>) {
     let mut text = String::new();
-    for section in asked_for(call) {
+    // Where no log is shared there is nothing to tell of it.
+    for section in asked_for(call)
+        .into_iter()
+        .filter(|section| *section != Section::Raft || log.is_some())
+    {
         if !text.is_empty() {
             text.push_str("\r\n");
         }
@@ -79,6 +89,10 @@ fn write(call: &mut Call<'_>, groups: Option<&str>) {
                     text.push_str("\r\n");
                 }
                 text.push_str(groups);
+            }
+            Section::Raft => {
+                text.push_str("# Raft\r\n");
+                log.iter().for_each(|log| text.push_str(&raft::info(log)));
             }
         }
     }

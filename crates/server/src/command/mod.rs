@@ -14,6 +14,7 @@ mod info;
 mod names;
 mod pause;
 mod pubsub;
+mod raft;
 mod script;
 mod sentinel;
 mod spec;
@@ -74,7 +75,7 @@ impl Flow {
     }
 }
 
-/// Whether it is what sentinels ask each other in numbers. Such a request changes nothing about its connection, so
+/// Whether it is what sentinels ask or tell each other in numbers. Such a request changes nothing about its connection, so
 /// the next may be looked at before it is answered.
 pub(crate) fn is_of_peers(names: &Names, words: &Request) -> bool {
     let asks = ["is-master-down-by-addr", "is-primary-down-by-addr"];
@@ -82,6 +83,7 @@ pub(crate) fn is_of_peers(names: &Names, words: &Request) -> bool {
         .find(words.name())
         .is_some_and(|command| match command.name {
             "publish" => true,
+            "sentinel" if words.arg_is(1, "raft") => raft::is_of_members(words),
             "sentinel" => asks.iter().any(|name| words.arg_is(1, name)),
             _ => false,
         })
@@ -121,7 +123,9 @@ pub(crate) fn run(call: &mut Call<'_>) -> Flow {
             command.name
         ));
     }
-    if call.session.server.pause.is_on(|| call.session.now_ms()) {
+    // A pause of clients must not cost a member of the log its part in it.
+    let is_of_members = command.name == "sentinel|raft" && raft::is_of_members(call.words);
+    if !is_of_members && call.session.server.pause.is_on(|| call.session.now_ms()) {
         return Flow::Held;
     }
     call.session.note_command(command.name);

@@ -3,7 +3,9 @@
 //! Names, arities, flags and categories are those of Redis 7.2; rows that it does not have are marked.
 
 use super::spec::{Categories, Command, Doc, Flags};
-use super::{acl, catalog, client, connection, global, info, pause, pubsub, script, sentinel, tracking};
+use super::{
+    acl, catalog, client, connection, global, info, pause, pubsub, raft, script, sentinel, tracking,
+};
 
 /// Every command, by name.
 pub(crate) static COMMANDS: &[Command] = &[
@@ -565,6 +567,14 @@ static SENTINEL: &[Command] = &[
     .run(script::pending),
     of_sentinel("sentinel|primaries", 2, "", "As MASTERS.").run(sentinel::primaries),
     of_sentinel("sentinel|primary", 3, "<master-name>", "As MASTER.").run(sentinel::primary),
+    // Not in the reference.
+    of_sentinel(
+        "sentinel|raft",
+        -3,
+        raft::USAGE,
+        "Shows or changes the log that sentinels share, where they do.",
+    )
+    .run(raft::raft),
     of_sentinel(
         "sentinel|remove",
         3,

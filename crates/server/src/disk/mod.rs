@@ -4,8 +4,10 @@
 //! written comes from a [`Render`]. After a crash at any moment either the whole old or the whole new file is
 //! there.
 
+mod copy;
 mod lock;
 mod log_store;
+mod log_writer;
 pub(crate) mod replace;
 
 use std::future::pending;
@@ -17,8 +19,10 @@ use std::time::{Duration, Instant};
 use bellwether_core::{PersistSeq, Registry};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::copy::StateCopy;
 pub use self::lock::{LockError, StateLock};
 pub use self::log_store::{LOG_FILE, LogStore, LogStoreError};
+pub(crate) use self::log_writer::{LogWriter, Written, log_write_ended};
 use crate::small_file;
 
 /// Longest file of state that is read, in bytes: as much as a configuration may have, which is enough for 60,000 groups.

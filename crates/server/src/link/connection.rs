@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{Command, Host, Input, LinkId, LinkKind, RequestId};
+use bellwether_core::{Host, Input, LinkId, LinkKind};
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{debug, info};
@@ -15,7 +15,7 @@ use super::pubsub::{Account, PubSub};
 use super::replies::{Meaning, Replies, ReplyError, greeting_refusal};
 use super::socket::{Socket, SocketError};
 use super::wire::{Renamed, Writer};
-use super::{Batch, CONNECT_TIMEOUT, Context, GREETING_TIMEOUT};
+use super::{CONNECT_TIMEOUT, Context, GREETING_TIMEOUT, Outgoing};
 
 /// When a refused subscription is tried again: the permission, or a server that was busy with a script, may
 /// have changed. The pause doubles up to the second figure.
@@ -33,6 +33,8 @@ enum LinkError {
     ConnectTimeout,
     #[error("no answer to the greeting within {} ms", GREETING_TIMEOUT.as_millis())]
     GreetingTimeout,
+    #[error("an order was held back until somebody else might have given another")]
+    Late,
     #[error("the driver has gone")]
     Driver,
 }
@@ -42,7 +44,7 @@ pub(super) async fn run(
     link: LinkId,
     to: SocketAddr,
     kind: LinkKind,
-    queue: mpsc::Receiver<Batch>,
+    queue: mpsc::Receiver<Outgoing>,
     context: Context,
 ) {
     let result = hold(link, to, &kind, queue, &context).await;
@@ -61,7 +63,7 @@ async fn hold(
     link: LinkId,
     to: SocketAddr,
     kind: &LinkKind,
-    queue: mpsc::Receiver<Batch>,
+    queue: mpsc::Receiver<Outgoing>,
     context: &Context,
 ) -> Result<(), LinkError> {
     let settings = &context.settings;
@@ -79,6 +81,7 @@ async fn hold(
         resubscribe: None,
         resubscribe_pause: RESUBSCRIBE_AFTER,
         told_of_refusal: false,
+        leave_by: None,
         renamed: match kind {
             LinkKind::Instance { renamed, .. } => renamed.clone(),
             LinkKind::Peer { .. } => Renamed::new(),
@@ -122,6 +125,8 @@ struct Connection<'a> {
     resubscribe_pause: Duration,
     /// Refusals that recur are logged once.
     told_of_refusal: bool,
+    /// By when what the kernel has not taken yet must have left.
+    leave_by: Option<bellwether_core::Instant>,
     /// What the server calls commands.
     renamed: Renamed,
     context: &'a Context,
@@ -176,7 +181,7 @@ impl Connection<'_> {
         Writer::new(self.socket.output(), &self.renamed)
     }
 
-    async fn serve(&mut self, mut queue: mpsc::Receiver<Batch>) -> Result<(), LinkError> {
+    async fn serve(&mut self, mut queue: mpsc::Receiver<Outgoing>) -> Result<(), LinkError> {
         // What the greeting's last read brought beyond the greeting.
         self.deliver().await?;
         loop {
@@ -186,7 +191,7 @@ impl Connection<'_> {
                 ready = self.socket.ready() => {
                     ready?;
                     self.receive().await?;
-                    self.socket.flush()?;
+                    self.flush()?;
                 }
                 batch = queue.recv(), if !self.socket.is_backed_up() => match batch {
                     Some(batch) => self.send(&batch)?,
@@ -197,12 +202,26 @@ impl Connection<'_> {
         }
     }
 
-    fn send(&mut self, batch: &[(RequestId, Command)]) -> Result<(), LinkError> {
+    fn send(&mut self, (batch, until): &Outgoing) -> Result<(), LinkError> {
         for (request, command) in batch {
             self.replies.await_command(*request, command)?;
             self.writer().command(command);
         }
-        Ok(self.socket.flush()?)
+        self.leave_by = self.leave_by.into_iter().chain(*until).min();
+        self.flush()
+    }
+
+    /// Gives the kernel what waits, unless some of it is an order that has waited for too long. Without an answer to it
+    /// the coordinator would wait, so this is the end of the link.
+    fn flush(&mut self) -> Result<(), LinkError> {
+        if self.leave_by.is_some_and(|by| self.context.clock.now() >= by) {
+            return Err(LinkError::Late);
+        }
+        self.socket.flush()?;
+        if self.socket.is_flushed() {
+            self.leave_by = None;
+        }
+        Ok(())
     }
 
     fn subscribe(&mut self) -> Result<(), LinkError> {

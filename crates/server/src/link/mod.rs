@@ -47,6 +47,9 @@ pub(crate) type Arrived = (Instant, Input);
 /// Commands of one write.
 pub(crate) type Batch = Vec<(RequestId, Command)>;
 
+/// A write on its way, and from when on it must not leave any more.
+type Outgoing = (Batch, Option<Instant>);
+
 /// What all links share.
 #[derive(Debug)]
 pub(crate) struct LinkSettings {
@@ -77,7 +80,7 @@ pub(crate) struct Context {
 /// The driver's end of a link. Dropping it ends the link's task wherever it stands.
 #[derive(Debug)]
 struct OpenLink {
-    batches: mpsc::Sender<Batch>,
+    batches: mpsc::Sender<Outgoing>,
     task: AbortHandle,
 }
 
@@ -128,12 +131,18 @@ impl Links {
     }
 
     /// Hands over commands without waiting. After an error the link is gone and will not report that itself.
-    pub(crate) fn send(&mut self, link: LinkId, batch: Batch) -> Result<(), SendError> {
+    /// What has not left before `until` does not leave any more: the link ends instead.
+    pub(crate) fn send(
+        &mut self,
+        link: LinkId,
+        batch: Batch,
+        until: Option<Instant>,
+    ) -> Result<(), SendError> {
         let Some(open) = self.open.get(&link) else {
             // It has ended, and the report is on its way to the core.
             return Ok(());
         };
-        let Err(error) = open.batches.try_send(batch) else {
+        let Err(error) = open.batches.try_send((batch, until)) else {
             return Ok(());
         };
         match error {

@@ -126,6 +126,11 @@ impl Socket {
         self.output.len() > MAX_UNSENT_BYTES
     }
 
+    /// Whether the kernel has everything.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.output.is_empty() && !self.stream.has_unsent()
+    }
+
     /// Gives the kernel as much as it takes now.
     pub(super) fn flush(&mut self) -> Result<(), SocketError> {
         while !self.output.is_empty() {

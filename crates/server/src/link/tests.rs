@@ -83,7 +83,7 @@ impl Bench {
         self.last_request += 1;
         let request = RequestId(self.last_request);
         self.links
-            .send(link, vec![(request, command)])
+            .send(link, vec![(request, command)], None)
             .expect("the link takes it");
         request
     }

@@ -56,7 +56,10 @@ async fn start(lines: &str) -> Fixture {
     let setup = Setup {
         command_names: config.daemon.command_names,
         answer: |request| match request {
-            Request::InfoSection { .. } => Answer::Text(String::new()),
+            Request::InfoSection { .. } => Answer::Info {
+                section: String::new(),
+                log: None,
+            },
             _ => Answer::Texts(Vec::new()),
         },
         ..Setup::default()

@@ -45,7 +45,10 @@ fn script(request: &Request) -> Answer {
         Request::FlushConfig => Answer::Ok,
         Request::GroupNames => Answer::Texts(vec!["m".to_owned(), "n".to_owned()]),
         Request::Hello { .. } => Answer::Ok,
-        Request::InfoSection { .. } => Answer::Text("sentinel_masters:1\r\n".to_owned()),
+        Request::InfoSection { .. } => Answer::Info {
+            section: "sentinel_masters:1\r\n".to_owned(),
+            log: None,
+        },
         _ => Answer::Refused(Refusal::NoSuchGroup),
     }
 }

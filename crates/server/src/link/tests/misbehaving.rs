@@ -63,6 +63,23 @@ async fn replies_in_pieces_are_put_together() {
 }
 
 #[tokio::test]
+async fn an_order_that_comes_too_late_does_not_leave() {
+    let fake = Fake::new().await;
+    let (mut bench, link, mut stream) = bench_on(&fake).await;
+    let order = Command::Reconfigure { follow: None };
+    let batch = vec![(RequestId(1), order)];
+    bench
+        .links
+        .send(link, batch, Some(Instant::ZERO))
+        .expect("the link takes it");
+    let reason = bench.down(link).await;
+    assert!(reason.contains("held back"), "{reason}");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.expect("the end");
+    assert!(!rest.windows(7).any(|word| word == b"SLAVEOF"));
+}
+
+#[tokio::test]
 async fn what_was_said_before_the_end_is_heard_before_the_end() {
     let fake = Fake::new().await;
     let (mut bench, link, mut stream) = bench_on(&fake).await;
@@ -141,7 +158,7 @@ async fn a_server_that_reads_nothing_is_noticed() {
             let command = Command::Hello {
                 message: message.clone(),
             };
-            match bench.links.send(link, vec![(RequestId(1), command)]) {
+            match bench.links.send(link, vec![(RequestId(1), command)], None) {
                 Ok(()) => tokio::task::yield_now().await,
                 Err(error) => return error,
             }
@@ -149,7 +166,7 @@ async fn a_server_that_reads_nothing_is_noticed() {
     };
     assert_eq!(timeout(PATIENCE, stuck).await, Ok(SendError::Stuck));
     // The one who was told forgets; the link says nothing more.
-    assert!(bench.links.send(link, Vec::new()).is_ok());
+    assert!(bench.links.send(link, Vec::new(), None).is_ok());
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn the_transaction_changes_the_role_and_keeps_the_link() {
             (promote, Command::Reconfigure { follow: None }),
             (ping, Command::Ping),
         ];
-        bench.links.send(link, batch).expect("taken");
+        bench.links.send(link, batch, None).expect("taken");
         assert_eq!(bench.reply(link, promote).await, Reply::Done);
         assert_eq!(bench.reply(link, ping).await, pong());
         assert!(server.order("INFO replication").contains("role:master"));

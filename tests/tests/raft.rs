@@ -1,0 +1,170 @@
+//! Coordinators that share a log: everything that is decided is the same on all of them, and outlives all of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bellwether_tests::{Coordinator, Fleet, GROUP, Kind, Options, client, wait_for};
+
+/// Far above what an election and a few entries of a log need.
+const SOON: Duration = Duration::from_secs(20);
+
+fn options() -> Options {
+    Options {
+        raft: true,
+        ..Options::of(Kind::Bellwether)
+    }
+}
+
+#[test]
+fn a_dead_primary_is_replaced_on_all() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    let fault = fleet.servers[0].kill()?;
+    let limit = fleet.options.failover_limit();
+    for source in 0..3 {
+        fleet.journal.wait(
+            &format!("+switch-master from sentinel-{source}"),
+            fault,
+            limit,
+            |event| (event.source == source && event.name == "+switch-master").then_some(()),
+        )?;
+    }
+    fleet.wait_moved_from(0)?;
+    // The old primary comes back and is made to follow.
+    fleet.servers[0].restart()?;
+    fleet.wait_stable()?;
+    fleet.finish()
+}
+
+#[test]
+fn what_is_set_on_one_is_set_on_all() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    let leader = wait_for("a leader", SOON, || leader(&mut fleet))?;
+    let follower = (leader + 1) % 3;
+    fleet.coordinators[follower].set("down-after-milliseconds", "1234")?;
+    for coordinator in &fleet.coordinators {
+        wait_for("the option on all", SOON, || {
+            let fields = coordinator.primary()?;
+            let value = fields.get("down-after-milliseconds").map(String::as_str);
+            ensure!(value == Some("1234"), "{} has {value:?}", coordinator.name());
+            Ok(())
+        })?;
+    }
+    let port = fleet.servers[0].port().to_string();
+    fleet.coordinators[follower].ask::<()>(&["SENTINEL", "MONITOR", "second", "127.0.0.1", &port, "2"])?;
+    for coordinator in &fleet.coordinators {
+        wait_for("the group on all", SOON, || {
+            let known: Option<(String, u16)> =
+                coordinator.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "second"])?;
+            known.map(drop).context("not known yet")
+        })?;
+    }
+    for coordinator in &mut fleet.coordinators {
+        let status = coordinator.terminate()?;
+        ensure!(status.success(), "SIGTERM ends it with {status}");
+    }
+    fleet.finish()
+}
+
+#[test]
+fn leader_and_primary_die_together() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    let leader = wait_for("a leader", SOON, || leader(&mut fleet))?;
+    fleet.coordinators[leader].kill()?;
+    fleet.servers[0].kill()?;
+    fleet.wait_moved_from(0)?;
+    fleet.coordinators[leader].restart()?;
+    fleet.servers[0].restart()?;
+    fleet.wait_stable()?;
+    fleet.finish()
+}
+
+#[test]
+fn without_a_majority_nothing_is_changed() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    let port = fleet.servers[0].port();
+    for coordinator in &mut fleet.coordinators[1..] {
+        coordinator.kill()?;
+    }
+    let last = &fleet.coordinators[0];
+    // An answer may come until the order has waited for long enough, which is longer than others take.
+    let mut connection = client::connect_unbounded(last.port(), None)?;
+    connection.set_read_timeout(Some(SOON))?;
+    let answer = client::ask_on::<redis::Value>(&mut connection, &["SENTINEL", "SET", GROUP, "quorum", "3"]);
+    let error = format!("{:#}", answer.err().context("SET was accepted")?);
+    ensure!(error.contains("NOQUORUM"), "SET gives {error}");
+    // It goes on telling what it knows.
+    ensure!(last.primary_port()? == port, "the address is gone");
+    for coordinator in &mut fleet.coordinators[1..] {
+        coordinator.restart()?;
+    }
+    fleet.wait_stable()?;
+    wait_for("an order to be taken again", SOON, || {
+        fleet.coordinators[0].set("quorum", "2")
+    })?;
+    fleet.finish()
+}
+
+#[test]
+fn all_are_killed_and_go_on() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    fleet.coordinators[0].set("parallel-syncs", "7")?;
+    fleet.servers[0].kill()?;
+    let second = fleet.wait_moved_from(0)?;
+    fleet.servers[0].restart()?;
+    fleet.wait_stable()?;
+    let epoch = config_epoch(&fleet.coordinators[0])?;
+    for coordinator in &mut fleet.coordinators {
+        coordinator.kill()?;
+    }
+    fleet.coordinators.iter_mut().try_for_each(Coordinator::spawn)?;
+    fleet
+        .coordinators
+        .iter_mut()
+        .try_for_each(Coordinator::wait_ready)?;
+    let settled = fleet.wait_stable()?;
+    ensure!(
+        settled == second,
+        "server-{settled} is the primary after the restart"
+    );
+    for coordinator in &fleet.coordinators {
+        let fields = coordinator.primary()?;
+        let syncs = fields.get("parallel-syncs").map(String::as_str);
+        ensure!(
+            syncs == Some("7"),
+            "{} has parallel-syncs {syncs:?}",
+            coordinator.name()
+        );
+        ensure!(config_epoch(coordinator)? == epoch, "the config epoch changed");
+    }
+    fleet.servers[second].kill()?;
+    fleet.wait_moved_from(second)?;
+    fleet.finish()
+}
+
+/// The index of the coordinator that all live ones say leads.
+fn leader(fleet: &mut Fleet) -> Result<usize> {
+    let mut said = Vec::new();
+    for coordinator in &mut fleet.coordinators {
+        if coordinator.is_live() {
+            said.push(info_field(coordinator, "raft_leader")?);
+        }
+    }
+    let first = said.first().context("none is live")?.clone();
+    ensure!(said.iter().all(|id| *id == first), "they name {said:?}");
+    let id: usize = first.parse()?;
+    id.checked_sub(1).context("nobody leads")
+}
+
+fn info_field(coordinator: &Coordinator, name: &str) -> Result<String> {
+    let text: String = coordinator.ask(&["INFO", "raft"])?;
+    let fields: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
+    let value = fields.get(name).with_context(|| format!("no {name} in {text}"))?;
+    Ok((*value).to_owned())
+}
+
+fn config_epoch(coordinator: &Coordinator) -> Result<u64> {
+    let fields = coordinator.primary()?;
+    let epoch = fields.get("config-epoch").context("no config epoch")?;
+    Ok(epoch.parse()?)
+}
