@@ -134,6 +134,7 @@ impl Group {
         let untold: Vec<Addr> = self
             .replicas()
             .filter(|(_, replica)| {
+                // One that was connected anew has to say first who it is.
                 replica.following == Following::Untold && replica.facts_are_its_own() && !replica.is_sdown()
             })
             .filter(|(addr, replica)| !self.belongs_elsewhere(addr, replica, cx))
