@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use bellwether_core::{Cause, EventKind, FailoverReceipt};
+use bellwether_core::{AbortReason, Cause, EventKind, FailoverReceipt, Outcome};
 
 /// Counts, by what was met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,13 +21,67 @@ pub struct Coverage {
 }
 
 /// The moments that a long run must have met.
-pub const MOMENTS: &[&str] = &[
+const MOMENTS: &[&str] = &[
     "crash-before-write",
     "crash-after-write",
-    "leader-lost-electing-or-selecting",
+    "leader-lost-electing",
+    "leader-lost-selecting",
+    "leader-lost-before-the-order",
     "leader-lost-promoting",
     "leader-lost-reconfiguring",
+    "election-contested",
+    "election-split",
+    "stranger",
+    "stranger-of-other-group",
+    "strange-coordinator",
 ];
+
+/// Why a failover is begun: a long run must have met each.
+const CAUSES: &[Cause] = &[Cause::ObjectivelyDown, Cause::Manual, Cause::Coordinated];
+
+/// How a failover ends: a long run must have met each that it can.
+const OUTCOMES: &[Outcome] = &[
+    Outcome::Completed,
+    Outcome::CompletedLate,
+    Outcome::Aborted(AbortReason::NotElected),
+    Outcome::Aborted(AbortReason::NoGoodReplica),
+    Outcome::Aborted(AbortReason::CandidateTimeout),
+    Outcome::Aborted(AbortReason::Refused),
+    Outcome::Aborted(AbortReason::PrimaryTimeout),
+    Outcome::Aborted(AbortReason::Superseded),
+    Outcome::Aborted(AbortReason::Stalled),
+    Outcome::Aborted(AbortReason::Withdrawn),
+];
+
+/// Why an end cannot be met in the simulated world, if it cannot. Whoever adds one to the core says so here, and adds it
+/// to [`OUTCOMES`].
+const fn why_never(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Completed
+        | Outcome::CompletedLate
+        | Outcome::Aborted(
+            AbortReason::NotElected
+            | AbortReason::NoGoodReplica
+            | AbortReason::CandidateTimeout
+            | AbortReason::Refused
+            | AbortReason::PrimaryTimeout
+            | AbortReason::Superseded
+            | AbortReason::Stalled
+            | AbortReason::Withdrawn,
+        ) => None,
+    }
+}
+
+/// The moment at which a leader is lost whose failover is in this state, as `SENTINEL MASTER` names it.
+pub(crate) fn leader_lost(state: &str) -> &'static str {
+    match state {
+        "wait_start" => "leader-lost-electing",
+        "select_slave" => "leader-lost-selecting",
+        "send_slaveof_noone" => "leader-lost-before-the-order",
+        "wait_promotion" => "leader-lost-promoting",
+        _ => "leader-lost-reconfiguring",
+    }
+}
 
 /// The word for a cause.
 #[must_use]
@@ -78,14 +132,30 @@ impl Coverage {
         self.writes.1 += other.writes.1;
     }
 
-    /// What of `kinds` of faults, and of the moments, was never met.
+    /// What of `kinds` of faults was never met.
     #[must_use]
-    pub fn missing(&self, kinds: &[&'static str], moments: &[&'static str]) -> Vec<&'static str> {
+    pub fn missing_faults(&self, kinds: &[&'static str]) -> Vec<String> {
         let faults = kinds.iter().filter(|kind| !self.faults.contains_key(*kind));
-        let moments = moments
+        faults.map(|kind| format!("fault {kind}")).collect()
+    }
+
+    /// What was never met of all that a world of every kind must show: moments, causes, and ends.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let moments = MOMENTS
             .iter()
             .filter(|moment| !self.moments.contains_key(*moment));
-        faults.chain(moments).copied().collect()
+        let causes = CAUSES.iter().map(|cause| cause_name(*cause));
+        let causes = causes.filter(|cause| !self.failovers.keys().any(|(met, _)| met == cause));
+        let outcomes = OUTCOMES.iter().filter(|outcome| {
+            let met = self.failovers.keys().any(|(_, met)| *met == outcome.label());
+            !met && why_never(outcome).is_none()
+        });
+        moments
+            .map(|moment| format!("moment {moment}"))
+            .chain(causes.map(|cause| format!("cause {cause}")))
+            .chain(outcomes.map(|outcome| format!("end {}", outcome.label())))
+            .collect()
     }
 }
 
@@ -112,5 +182,64 @@ impl fmt::Display for Coverage {
             "writes acknowledged {}, lost where that may happen {}",
             self.writes.0, self.writes.1
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a run has met that has met everything.
+    fn full() -> Coverage {
+        let mut coverage = Coverage::default();
+        for moment in MOMENTS {
+            coverage.count(moment);
+        }
+        for cause in CAUSES {
+            for outcome in OUTCOMES {
+                coverage
+                    .failovers
+                    .insert((cause_name(*cause), outcome.label()), 1);
+            }
+        }
+        coverage
+    }
+
+    #[test]
+    fn what_was_never_met_is_named() {
+        assert!(full().missing().is_empty());
+        let mut coverage = full();
+        coverage.moments.remove("leader-lost-selecting");
+        coverage
+            .failovers
+            .retain(|(cause, end), _| *cause != "manual" && *end != "stalled");
+        assert_eq!(
+            coverage.missing(),
+            ["moment leader-lost-selecting", "cause manual", "end stalled"]
+        );
+    }
+
+    #[test]
+    fn kinds_of_faults_are_missed_by_their_words() {
+        let mut coverage = Coverage::default();
+        coverage.fault("crash-server");
+        assert_eq!(
+            coverage.missing_faults(&["crash-server", "split"]),
+            ["fault split"]
+        );
+    }
+
+    #[test]
+    fn each_state_of_a_failover_is_a_moment_to_lose_the_leader_in() {
+        let states = [
+            "wait_start",
+            "select_slave",
+            "send_slaveof_noone",
+            "wait_promotion",
+            "reconf_slaves",
+        ];
+        let moments: std::collections::BTreeSet<_> = states.map(leader_lost).into();
+        assert_eq!(moments.len(), states.len());
+        assert!(moments.iter().all(|moment| MOMENTS.contains(moment)));
     }
 }

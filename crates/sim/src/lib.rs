@@ -10,6 +10,7 @@ mod clock;
 mod coverage;
 mod disk;
 mod fault;
+mod interrupt;
 mod message;
 mod network;
 mod plan;
@@ -22,8 +23,9 @@ mod trace;
 mod world;
 
 pub use check::{Invariant, Violation};
-pub use coverage::{Coverage, MOMENTS};
+pub use coverage::Coverage;
 pub use fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, Stranger, When};
+pub use interrupt::{Interruption, count_effects, run_interrupted};
 pub use message::{ConnId, Entry, Message, ReplId, Snapshot, WriteId};
 pub use network::{Actor, End, Flight, Machine, Network, Packet, Quality};
 pub use plan::{Profile, Setup};

@@ -31,6 +31,8 @@ const UNSENT_MICROS: u64 = 1_000;
 /// How much later a stranger comes up at an address that is free, in milliseconds: as soon as a container, as late as
 /// another machine.
 const STRANGER_AFTER_MS: [u64; 4] = [20, 300, 2_000, 8_000];
+/// One in eight seeds, by this draw, loses a leader at the shortest states of a failover.
+const LOSES_LEADER: u32 = 0;
 /// Events at which faults strike: those that begin and end the short states of a failover.
 const TRIGGERS: &[EventKind] = &[
     EventKind::SubjectivelyDown,
@@ -136,6 +138,11 @@ impl Profile {
     /// for how long nobody could write, or what was lost.
     const fn has_strangers(self) -> bool {
         !matches!(self, Self::Planned | Self::Handover | Self::Refused)
+    }
+
+    /// Whether coordinators die in it, besides those that an entry of its own concerns.
+    const fn loses_coordinators(self) -> bool {
+        matches!(self, Self::Swarm | Self::Crash | Self::Slow | Self::Disk)
     }
 
     /// The kinds that pass, of which its plans are made.
@@ -332,6 +339,10 @@ impl Setup {
         if profile.has_strangers() && more.random_range(0..3) == 0 {
             draw_strangers(&setup, &mut more, &mut plan);
         }
+        // Which of the eight it is leaves the kept seeds alone.
+        if profile.loses_coordinators() && more.random_range(0..8) == LOSES_LEADER {
+            draw_lost_leader(&setup, &mut more, &mut plan);
+        }
         (setup, plan)
     }
 }
@@ -396,6 +407,18 @@ fn draw_plan(setup: &Setup, profile: Profile, rng: &mut Xoshiro256PlusPlus) -> V
         plan.push(Planned { when, fault });
     }
     plan
+}
+
+/// A leader that dies while it chooses, or has chosen and not ordered yet: that lasts for a millisecond or two.
+fn draw_lost_leader(setup: &Setup, rng: &mut Xoshiro256PlusPlus, plan: &mut Vec<Planned>) {
+    let event = [EventKind::ElectedLeader, EventKind::SelectedReplica][rng.random_range(0..2)];
+    let delay = Duration::from_micros(rng.random_range(0..2_000));
+    let group = rng.random_range(0..setup.groups);
+    let back = Duration::from_millis(rng.random_range(200..5_000));
+    plan.push(Planned {
+        when: When::After(Time::from_millis(WARM_UP_MS), event, delay),
+        fault: Fault::CrashCoordinator(CoordinatorPick::Leader(group), back),
+    });
 }
 
 /// One or two that are gone for good, and who comes up in their place.

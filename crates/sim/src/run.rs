@@ -44,11 +44,15 @@ pub fn run(seed: u64, profile: Profile, keeps_lines: bool) -> Report {
 /// Plays a plan in a world, at most until a time.
 #[must_use]
 pub fn run_plan(setup: &Setup, plan: Vec<Planned>, keeps_lines: bool, until: Option<Time>) -> Report {
-    let mut world = World::new(setup, plan, keeps_lines);
+    run_world(&mut World::new(setup, plan, keeps_lines), setup, until)
+}
+
+/// Plays a world that is ready, at most until a time.
+pub(crate) fn run_world(world: &mut World, setup: &Setup, until: Option<Time>) -> Report {
     let mut settled_after = None;
     // A panic in the core is a broken promise like any other. What is looked at afterwards is only read.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        settled_after = play(&mut world, setup, until);
+        settled_after = play(world, setup, until);
     }));
     if let Err(panic) = outcome {
         let what = panic
@@ -59,6 +63,7 @@ pub fn run_plan(setup: &Setup, plan: Vec<Planned>, keeps_lines: bool, until: Opt
         let what = what.unwrap_or_else(|| "it panicked".to_owned());
         world.checks.broken(now, Invariant::NeverCrashes, what);
     }
+    world.count_elections();
     Report {
         seed: setup.seed,
         violation: world.violation().cloned(),

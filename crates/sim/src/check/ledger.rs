@@ -1,6 +1,6 @@
 //! Who said what: votes and views, as others have seen them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_core::{Addr, Epoch, GroupName, SentinelId};
 
@@ -39,6 +39,17 @@ impl Ledger {
             .range(range)
             .filter(|(_, voted)| *voted == candidate)
             .count()
+    }
+
+    /// Elections in which more than one candidate got votes.
+    pub(super) fn contested(&self) -> Vec<(GroupName, Epoch)> {
+        let mut candidates: BTreeMap<(GroupName, Epoch), BTreeSet<&SentinelId>> = BTreeMap::new();
+        for ((group, epoch, _), candidate) in &self.votes {
+            let key = (group.clone(), *epoch);
+            candidates.entry(key).or_default().insert(candidate);
+        }
+        candidates.retain(|_, candidates| candidates.len() > 1);
+        candidates.into_keys().collect()
     }
 
     /// How many but one have told since then that they see the primary down.

@@ -425,6 +425,15 @@ impl Checks {
             .any(|addr| addr.host.to_string() == host && addr.port.to_string() == port)
     }
 
+    /// How many elections had more than one candidate with votes, and in how many of those nobody came to lead.
+    pub(crate) fn elections(&self) -> (usize, usize) {
+        let contested = self.ledger.contested();
+        let split = contested
+            .iter()
+            .filter(|election| !self.leaders.contains_key(*election));
+        (contested.len(), split.count())
+    }
+
     /// A coordinator holds itself to lead a failover.
     pub(crate) fn leads(&mut self, now: Time, n: usize, group: &GroupName, epoch: Epoch) {
         let other = *self.leaders.entry((group.clone(), epoch)).or_insert(n);

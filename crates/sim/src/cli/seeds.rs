@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bellwether_sim::{Coverage, MOMENTS, Profile, Report, Setup, run, shrink};
+use bellwether_sim::{Coverage, Profile, Report, Setup, run, shrink};
 
 use super::{kept, profile};
 
-/// From how many seeds on a kind of fault or a moment that was never met is a failure: fewer may miss it by chance.
+/// From how many seeds on what was never met (a kind of fault, a moment, a cause or an end of a failover) is a failure:
+/// fewer may miss it by chance.
 const ENOUGH_SEEDS: u64 = 3_000;
 /// How many broken seeds are described.
 const MAX_SHOWN: usize = 5;
@@ -145,16 +146,17 @@ impl Run {
         sum.broken.is_empty() && missing.is_empty()
     }
 
-    fn missing(&self, sum: &Sum) -> Vec<&'static str> {
+    fn missing(&self, sum: &Sum) -> Vec<String> {
         if sum.played < ENOUGH_SEEDS {
             return Vec::new();
         }
         let kinds = self.profile.unwrap_or(Profile::Swarm).kinds();
-        let moments = match self.profile {
-            None | Some(Profile::Swarm) => MOMENTS,
-            Some(_) => &[],
-        };
-        sum.coverage.missing(&kinds, moments)
+        let mut missing = sum.coverage.missing_faults(&kinds);
+        // A profile by itself has its own part of the world.
+        if matches!(self.profile, None | Some(Profile::Swarm)) {
+            missing.extend(sum.coverage.missing());
+        }
+        missing
     }
 }
 

@@ -11,10 +11,13 @@ use bellwether_core::{
 };
 use rand::RngExt;
 
+use super::faults::Undo;
 use super::{Due, State, World};
 use crate::check::{RELEASED_WITHIN, server_in};
 use crate::clock::Clock;
+use crate::coverage::leader_lost;
 use crate::disk::{Disk, Written};
+use crate::interrupt::Interruption;
 use crate::message::{ConnId, Message};
 use crate::network::{Actor, End, Machine, Packet};
 use crate::time::Time;
@@ -153,16 +156,30 @@ impl World {
                 "crash-before-write"
             });
         }
-        for record in self.nodes[n].core.registry().groups.values() {
-            if let Some(failover) = &record.failover {
-                let stage = if record.primary != failover.old_primary {
-                    "leader-lost-reconfiguring"
-                } else if failover.candidate.is_some() {
-                    "leader-lost-promoting"
-                } else {
-                    "leader-lost-electing-or-selecting"
-                };
-                self.coverage.count(stage);
+        self.count_lost_leader(n);
+    }
+
+    /// Notes in which states the failovers were that a coordinator led, whose process has just ended. The core that it
+    /// leaves is asked, which does it no harm.
+    fn count_lost_leader(&mut self, n: usize) {
+        let (now, token) = (self.now, ClientToken(u64::MAX));
+        let node = &mut self.nodes[n];
+        let mut records = node.core.registry().groups.values();
+        if !records.any(|record| record.failover.is_some()) {
+            return;
+        }
+        let request = Request::Overview;
+        node.core
+            .handle(node.clock.read(now), Input::Request { token, request });
+        while let Some(effect) = self.nodes[n].core.poll_effect() {
+            let Effect::Answer { answer, .. } = effect else {
+                continue;
+            };
+            if let Answer::Overview(overview) = answer {
+                let groups = overview.groups.iter();
+                for state in groups.filter_map(|group| group.failover_state) {
+                    self.coverage.count(leader_lost(state));
+                }
             }
         }
     }
@@ -181,20 +198,51 @@ impl World {
         let now = self.now;
         let wait = Duration::from_micros(self.turns.random_range(TURN_MICROS));
         let node = &mut self.nodes[n];
+        if node.state == State::Dead {
+            return;
+        }
         node.core.handle(node.clock.read(now), input);
         node.turn_at.get_or_insert(now + wait);
-        self.drain(n);
+        // One that was interrupted has read the rest of what came with this, and does nothing about it yet.
+        if node.state == State::Running {
+            self.drain(n);
+        }
     }
 
     fn drain(&mut self, n: usize) {
         while let Some(effect) = self.nodes[n].core.poll_effect() {
+            let now = self.now;
+            let due = self.watch.as_mut().and_then(|watch| watch.saw(now, n, &effect));
             self.carry_out(n, effect);
+            if let Some(how) = due {
+                self.interrupt(n, how);
+                return;
+            }
         }
         let node = &mut self.nodes[n];
         node.plan_wake();
         let steady = self.is_steady(n);
         let registry = self.nodes[n].core.registry();
         self.checks.decided(self.now, n, registry, steady);
+    }
+
+    /// A coordinator's process dies or stops between two of its effects.
+    fn interrupt(&mut self, n: usize, how: Interruption) {
+        self.trace.line(self.now, || {
+            format!("{} is interrupted: {how:?}", Actor::Coordinator(n))
+        });
+        match how {
+            Interruption::Crash(lasts) => {
+                self.crash_coordinator(n, false);
+                self.undo_later(Undo::StartCoordinator(n), lasts);
+            }
+            Interruption::Pause(lasts) => {
+                // It has more to do as soon as it goes on.
+                self.nodes[n].begin_at(self.now);
+                self.nodes[n].state = State::Paused(Vec::new());
+                self.undo_later(Undo::ResumeCoordinator(n), lasts);
+            }
+        }
     }
 
     fn carry_out(&mut self, n: usize, effect: Effect) {

@@ -253,8 +253,10 @@ impl World {
         let Some(undo) = self.active.remove(&entry) else {
             return;
         };
-        self.trace
-            .line(self.now, || format!("ends: {:?}", self.plan[entry].fault));
+        self.trace.line(self.now, || match self.plan.get(entry) {
+            Some(planned) => format!("ends: {:?}", planned.fault),
+            None => format!("ends: {undo:?}"),
+        });
         match undo {
             Undo::StartServer(n) => {
                 if self.may_start(n) && self.is_powered(self.servers[n].machine()) {
@@ -345,12 +347,21 @@ impl World {
         self.stop_coordinator(n);
         self.reset_all(Actor::Coordinator(n));
         if restarts {
-            let entry = usize::MAX - n;
-            self.active.insert(entry, Undo::StartCoordinator(n));
             let wait = self.restart_after;
-            self.after(wait, Due::Undo(entry));
+            self.undo_later(Undo::StartCoordinator(n), wait);
         }
         self.look_for_majority();
+    }
+
+    /// What happened to a coordinator ends after a while, though no entry of the plan did it.
+    pub(super) fn undo_later(&mut self, undo: Undo, wait: Duration) {
+        let n = match &undo {
+            Undo::StartCoordinator(n) | Undo::ResumeCoordinator(n) => *n,
+            _ => return,
+        };
+        let entry = usize::MAX - n;
+        self.active.insert(entry, undo);
+        self.after(wait, Due::Undo(entry));
     }
 
     /// All connections of a process that is gone are closed by the machine that goes on.

@@ -22,6 +22,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::check::{Checks, Violation};
 use crate::coverage::Coverage;
 use crate::fault::{Planned, Stranger};
+use crate::interrupt::Watch;
 use crate::message::ConnId;
 use crate::network::{Actor, Flight, Machine, Network, Quality};
 use crate::plan::Setup;
@@ -132,6 +133,8 @@ pub struct World {
     unsent: Duration,
     /// A stranger was taken for one of ours by somebody who could not know better.
     pub(crate) taken_for_ours: bool,
+    /// Who is looked at effect by effect, and interrupted.
+    pub(crate) watch: Option<Watch>,
     /// How many writes were sent.
     writes: u32,
     /// Nothing goes wrong any more.
@@ -179,6 +182,7 @@ impl World {
             has_majority: true,
             unsent: setup.unsent,
             taken_for_ours: false,
+            watch: None,
             writes: 0,
             healed: false,
             plan,
@@ -272,6 +276,16 @@ impl World {
     #[must_use]
     pub const fn coverage(&self) -> &Coverage {
         &self.coverage
+    }
+
+    /// Notes which elections were close.
+    pub(crate) fn count_elections(&mut self) {
+        let (contested, split) = self.checks.elections();
+        for (moment, count) in [("election-contested", contested), ("election-split", split)] {
+            for _ in 0..count {
+                self.coverage.count(moment);
+            }
+        }
     }
 
     /// The record of the run.

@@ -250,11 +250,13 @@ impl World {
                     _ => return,
                 }
             }
+            // What one stranger is told about another is no matter of ours.
+            (Some(NO_GROUP), Some(_)) => return,
             (_, Some(primary)) if group_of(primary) == Some(NO_GROUP) => {
                 format!("orders {to} to follow {primary}, a stranger")
             }
             (Some(group), Some(primary)) => match group_of(primary) {
-                Some(other) if other != group && group != NO_GROUP => {
+                Some(other) if other != group => {
                     format!("orders {to} to follow {primary}, the primary of another group")
                 }
                 _ => return,
