@@ -216,7 +216,7 @@ impl Log {
     fn words(&self, member: &LogMember) -> String {
         let mut told = Vec::new();
         if !member.voter {
-            told.push("no vote yet".to_owned());
+            told.push("no vote".to_owned());
         }
         if let Some(lag) = member.lag_entries.filter(|lag| *lag > 0) {
             told.push(format!("{lag} behind"));
@@ -465,7 +465,7 @@ pub(crate) mod tests {
         assert_eq!(
             log.line(),
             "log  follower 2, member 1 at [::1]:26379 leads, term 4, 108 entries decided, \
-             members 1, 2, 3 (no vote yet, not heard for 7 s)"
+             members 1, 2, 3 (no vote, not heard for 7 s)"
         );
         log.leader = Some(2);
         log.members[0].lag_entries = Some(12);
@@ -473,7 +473,7 @@ pub(crate) mod tests {
         assert_eq!(
             log.line(),
             "log  member 2 leads, term 4, 108 entries decided, members 1 (12 behind), 2, \
-             3 (no vote yet, never heard)"
+             3 (no vote, never heard)"
         );
         log.leader = None;
         log.role = "candidate".to_owned();

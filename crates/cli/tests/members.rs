@@ -88,7 +88,7 @@ fn members_are_listed() {
         "ID ADDRESS VOTE ROLE MATCHED LAG LAST CONTACT".to_owned(),
         row(1, "yes leader 90 10 asked"),
         row(2, "yes follower 90 10 30 ms ago"),
-        row(3, "not yet learner 90 10 30 ms ago"),
+        row(3, "no learner 90 10 30 ms ago"),
     ];
     assert_eq!(squeezed(&stdout(&output)), expected);
 
@@ -237,7 +237,7 @@ fn status_shows_the_log_and_warns_where_it_decides_nothing() {
     assert_eq!(check(), (Some(0), "OK: 1 group\n".to_owned()));
     let shown = stdout(&run(&["status", "--sentinel", &asked.at()]));
     let line = format!(
-        "log  follower 2, member 1 at 127.0.0.1:{} leads, term 7, 100 entries decided, members 1, 2, 3 (no vote yet)\n",
+        "log  follower 2, member 1 at 127.0.0.1:{} leads, term 7, 100 entries decided, members 1, 2, 3 (no vote)\n",
         at[0]
     );
     assert!(shown.starts_with(&line), "{shown}");

@@ -53,7 +53,7 @@ fn row(log: &Log, member: &LogMember) -> [String; 7] {
     [
         member.id.to_string(),
         member.address.clone(),
-        if member.voter { "yes" } else { "not yet" }.to_owned(),
+        if member.voter { "yes" } else { "no" }.to_owned(),
         role.to_owned(),
         or_unknown(member.matched),
         or_unknown(member.lag_entries),
@@ -82,7 +82,7 @@ mod tests {
                 "ID ADDRESS VOTE ROLE MATCHED LAG LAST CONTACT",
                 "1 [::1]:26379 yes leader ? ? 40 ms ago",
                 "2 10.0.0.12:26379 yes follower ? ? asked",
-                "3 db-3:26379 not yet learner ? ? 7400 ms ago",
+                "3 db-3:26379 no learner ? ? 7400 ms ago",
             ]
         );
         log.leader = None;

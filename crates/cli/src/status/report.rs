@@ -24,25 +24,38 @@ pub(super) struct Report {
     pub(super) groups: Vec<Group>,
 }
 
+/// How many foreign sentinels are named. One that watches thousands of groups is one trouble, not thousands.
+const MAX_FOREIGN_NAMED: usize = 3;
+
 /// What the `sentinel` section of INFO says is wrong.
 pub(super) fn trouble(info: &str) -> Vec<String> {
     let lines = info.lines().filter_map(|line| line.trim_end().split_once(':'));
-    lines
-        .filter_map(|(name, value)| match name {
+    let (mut trouble, mut held) = (Vec::new(), Vec::new());
+    for (name, value) in lines {
+        match name {
             "bellwether_save_failed" => {
-                Some(format!("the state cannot be saved, so no vote is given: {value}"))
+                trouble.push(format!("the state cannot be saved, so no vote is given: {value}"));
             }
-            "bellwether_id_taken_seconds_ago" => Some(format!(
+            "bellwether_id_taken_seconds_ago" => trouble.push(format!(
                 "another coordinator goes by the same id ({value} s ago): stop one of the two"
             )),
-            "bellwether_foreign_sentinel" => Some(foreign(value)),
-            "sentinel_tilt" if value == "1" => Some("it is in TILT mode and starts no failover".to_owned()),
-            _ => None,
-        })
-        .collect()
+            "bellwether_foreign_sentinel" => held.push(value),
+            "sentinel_tilt" if value == "1" => {
+                trouble.push("it is in TILT mode and starts no failover".to_owned());
+            }
+            _ => {}
+        }
+    }
+    trouble.extend(held.iter().take(MAX_FOREIGN_NAMED).map(|value| foreign(value)));
+    if let Some(more @ 1..) = held.len().checked_sub(MAX_FOREIGN_NAMED) {
+        trouble.push(format!(
+            "{more} more such sentinels: see bellwether_foreign_sentinel in INFO"
+        ));
+    }
+    trouble
 }
 
-/// What it means that a sentinel watches a group which does not share the log: `group=…,id=…,address=…`.
+/// What it means that a sentinel watches a group and does not share the log: `group=…,id=…,address=…`.
 fn foreign(value: &str) -> String {
     let fields: BTreeMap<_, _> = value
         .split(',')
@@ -50,8 +63,8 @@ fn foreign(value: &str) -> String {
         .collect();
     let [group, id, address] = ["group", "id", "address"].map(|name| *fields.get(name).unwrap_or(&"?"));
     format!(
-        "group {group}: nothing is failed over by itself, because a sentinel at {address} watches it that shares no log: stop \
-         that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN {group} {id}"
+        "group {group}: nothing is failed over by itself, because a sentinel at {address} watches it that shares no log: \
+         stop that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN {group} {id}"
     )
 }
 

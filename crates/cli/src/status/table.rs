@@ -270,6 +270,12 @@ mod tests {
               stop that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN cache abc"
             ]
         );
+        let many = super::super::report::trouble(&info.repeat(1_003));
+        assert_eq!(many.len(), 4);
+        assert_eq!(
+            many[3],
+            "1000 more such sentinels: see bellwether_foreign_sentinel in INFO"
+        );
     }
 
     #[test]
