@@ -104,4 +104,23 @@ mod tests {
         assert_eq!(tilt.end(at(2101)), Some(Duration::from_millis(100)));
         assert_eq!((tilt.end(at(2201)), tilt.total()), (None, 1));
     }
+
+    #[test]
+    fn the_limits_are_exact() {
+        let seen = |gap| Tilt::default().observe(at(gap), Some(at(0)), TRIGGER);
+        assert_eq!(seen(199), None);
+        assert!(seen(200).is_some_and(|stall| !stall.reported));
+        assert!(seen(2000).is_some_and(|stall| !stall.reported));
+        assert!(seen(2001).is_some_and(|stall| stall.reported));
+    }
+
+    #[test]
+    fn what_waited_in_buffers_during_a_stall_is_no_news() {
+        let mut tilt = Tilt::default();
+        assert!(tilt.is_news(at(0)), "there was no stall");
+        tilt.observe(at(5000), Some(at(4500)), TRIGGER);
+        assert!(!tilt.is_news(at(4000)));
+        assert!(!tilt.is_news(at(5999)));
+        assert!(tilt.is_news(at(6000)));
+    }
 }
