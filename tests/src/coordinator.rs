@@ -160,14 +160,15 @@ impl Coordinator {
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
     }
 
-    /// Puts this in the place of its config file but for port, bind and dir.
+    /// Takes the lines that begin like this out of its config file, for the next start.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn replace_directives(&self, lines: &[String]) -> Result<()> {
-        let head: Vec<String> = self.config_text()?.lines().take(3).map(str::to_owned).collect();
+    pub fn remove_directives(&self, start: &str) -> Result<()> {
         let file = self.dir.join("sentinel.conf");
-        let text = head.join("\n") + "\n" + &lines.join("\n") + "\n";
+        let text = self.config_text()?;
+        let kept = text.lines().filter(|line| !line.starts_with(start));
+        let text: String = kept.map(|line| format!("{line}\n")).collect();
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
     }
 

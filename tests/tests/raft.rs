@@ -142,6 +142,104 @@ fn all_are_killed_and_go_on() -> Result<()> {
     fleet.finish()
 }
 
+/// The state file alone is enough to go on by votes from where the log had come.
+#[test]
+fn all_go_back_to_votes() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    fleet.coordinators[1].set("parallel-syncs", "5")?;
+    fleet.servers[0].kill()?;
+    let second = fleet.wait_moved_from(0)?;
+    fleet.servers[0].restart()?;
+    fleet.wait_stable()?;
+    let epoch = config_epoch(&fleet.coordinators[0])?;
+    let ids: Vec<String> = fleet
+        .coordinators
+        .iter()
+        .map(|each| each.id().to_owned())
+        .collect();
+    for coordinator in &mut fleet.coordinators {
+        coordinator.terminate()?;
+        for start in [
+            "bellwether coordination",
+            "bellwether member",
+            "sentinel parallel-syncs",
+        ] {
+            coordinator.remove_directives(start)?;
+        }
+    }
+    fleet.coordinators.iter_mut().try_for_each(Coordinator::spawn)?;
+    fleet
+        .coordinators
+        .iter_mut()
+        .try_for_each(Coordinator::wait_ready)?;
+    let settled = fleet.wait_stable()?;
+    ensure!(settled == second, "server-{settled} is the primary after that");
+    for (coordinator, id) in fleet.coordinators.iter().zip(&ids) {
+        ensure!(coordinator.id() == id, "{} has another id", coordinator.name());
+        ensure!(config_epoch(coordinator)? == epoch, "the config epoch changed");
+        let fields = coordinator.primary()?;
+        let syncs = fields.get("parallel-syncs").map(String::as_str);
+        ensure!(
+            syncs == Some("5"),
+            "{} has parallel-syncs {syncs:?}",
+            coordinator.name()
+        );
+    }
+    fleet.servers[second].kill()?;
+    fleet.wait_moved_from(second)?;
+    ensure!(
+        config_epoch(&fleet.coordinators[0])? > epoch,
+        "the config epoch went back"
+    );
+    fleet.finish()
+}
+
+/// A member that has lost its disk is replaced by a new one at the same place, which is told everything.
+#[test]
+fn a_member_is_replaced() -> Result<()> {
+    let mut fleet = Fleet::start(options())?;
+    let leader = wait_for("a leader", SOON, || leader(&mut fleet))?;
+    let lost = (leader + 1) % 3;
+    let other = (leader + 2) % 3;
+    // So that the new one must be sent the state.
+    fleet.coordinators[leader].ask::<()>(&["SENTINEL", "RAFT", "SNAPSHOT"])?;
+    fleet.coordinators[lost].kill()?;
+    let state = fleet.coordinators[lost].dir().join("state");
+    std::fs::remove_dir_all(&state)?;
+    std::fs::create_dir(&state)?;
+    let (old, port) = (
+        (lost + 1).to_string(),
+        fleet.coordinators[lost].port().to_string(),
+    );
+    let words = [
+        "SENTINEL",
+        "RAFT",
+        "ADD",
+        "4",
+        "127.0.0.1",
+        &port,
+        "REPLACES",
+        &old,
+    ];
+    wait_for("the new member to be taken", SOON, || {
+        fleet.coordinators[other].ask::<()>(&words)
+    })?;
+    fleet.coordinators[lost].remove_directives("bellwether member-id")?;
+    fleet.coordinators[lost].remove_directives(&format!("bellwether member {old} "))?;
+    fleet.coordinators[lost].add_directives(&["bellwether member-id 4".to_owned()])?;
+    fleet.coordinators[lost].restart()?;
+    wait_for("the new member to vote", SOON, || {
+        let id = info_field(&fleet.coordinators[lost], "raft_id")?;
+        let role = info_field(&fleet.coordinators[lost], "raft_role")?;
+        ensure!(id == "4" && role == "follower", "member {id} is a {role}");
+        Ok(())
+    })?;
+    fleet.wait_stable()?;
+    fleet.servers[0].kill()?;
+    fleet.wait_moved_from(0)?;
+    fleet.finish()
+}
+
 /// The index of the coordinator that all live ones say leads.
 fn leader(fleet: &mut Fleet) -> Result<usize> {
     let mut said = Vec::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bellwether_core::{
     Answer, ClientToken, Coordinator, Effect, FailoverReceipt, GroupName, Input, Instant, LinkId, Outcome,
-    PersistSeq, whole_millis,
+    PersistSeq, Registry, whole_millis,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
@@ -96,7 +96,9 @@ impl Driver {
         };
         let result = running.run().await;
         // The links end with their map, and whoever still waits for an answer learns that there is none.
-        running.driver.disk.finish().await;
+        // A copy of what is in a log is written behind all else, so the last one may be yet to come.
+        let last = (result.is_ok() && running.driver.copy.is_some()).then(|| running.to_save());
+        running.driver.disk.finish(last).await;
         if let Some(writer) = running.driver.log_writer {
             writer.finish().await;
         }
@@ -276,12 +278,17 @@ impl Running {
     }
 
     fn persist(&mut self, seq: PersistSeq) {
+        let registry = self.to_save();
+        self.driver.disk.begin(seq, registry);
+    }
+
+    /// What goes into the state file.
+    fn to_save(&self) -> Registry {
         let coordinator = &self.driver.coordinator;
-        let registry = match &self.driver.copy {
+        match &self.driver.copy {
             Some(copy) => copy.of(coordinator.registry(), coordinator.is_caught_up()),
             None => coordinator.registry().clone(),
-        };
-        self.driver.disk.begin(seq, registry);
+        }
     }
 }
 

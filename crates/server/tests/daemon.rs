@@ -473,3 +473,47 @@ async fn a_changed_password_file_counts_after_a_hang_up() {
     handle.shutdown();
     running.await.expect("no panic").expect("an orderly end");
 }
+
+#[tokio::test]
+async fn a_member_alone_goes_on_from_its_log() {
+    let place = Place::new();
+    fs::create_dir(place.path("state")).expect("a directory");
+    let state = format!("bellwether state-dir {}\n", place.path("state").display());
+    let raft = |port: u16| {
+        format!(
+            "{state}bellwether coordination raft\nbellwether member-id 1\nbellwether member 1 127.0.0.1 {port}\n"
+        )
+    };
+    place.write(&raft(place.port));
+    let monitor = "SENTINEL MONITOR m 127.0.0.1 1 1";
+    let first = orders(
+        &place,
+        &[monitor, "SENTINEL RAFT SNAPSHOT", "SENTINEL RAFT STATUS"],
+    )
+    .await;
+    assert_eq!(first, ["+OK", "+OK", "*34"]);
+    let saved = fs::read_to_string(place.saved()).expect("a copy of the state");
+    assert!(saved.contains("sentinel monitor m 127.0.0.1 1 1"), "{saved}");
+    let id = saved_id(&saved);
+
+    // The log knows the member elsewhere.
+    place.write(&raft(place.port - 1));
+    let error = place.prepare().await.expect_err("another address");
+    assert!(matches!(error, DaemonError::StartLog { .. }), "{error}");
+    let words = format!("{error}: {}", std::error::Error::source(&error).expect("a cause"));
+    assert!(
+        words.contains("raft.redb") && words.contains(&format!("127.0.0.1:{}", place.port)),
+        "{words}"
+    );
+
+    place.write(&raft(place.port));
+    assert_eq!(orders(&place, &["SENTINEL MASTER m"]).await.len(), 1);
+    let address = "SENTINEL GET-MASTER-ADDR-BY-NAME m";
+    assert_eq!(orders(&place, &[address]).await, ["*2"]);
+
+    // By votes it goes on from the copy.
+    place.write(&state);
+    assert_eq!(orders(&place, &[address, "SENTINEL RAFT STATUS"]).await[0], "*2");
+    let saved = fs::read_to_string(place.saved()).expect("the state");
+    assert_eq!(saved_id(&saved), id);
+}

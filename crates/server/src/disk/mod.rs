@@ -147,10 +147,18 @@ impl Disk {
         saved
     }
 
-    /// Lets the write that is under way come to its end, so that no temporary file is left behind.
-    pub(crate) async fn finish(mut self) {
+    /// Lets the write that is under way come to its end, so that no temporary file is left behind, and writes `last` if
+    /// there is something that nobody has waited for.
+    pub(crate) async fn finish(mut self, last: Option<Registry>) {
         if let Some(writing) = self.writing.take() {
             let _ = writing.await;
+        }
+        let Some(registry) = last else { return };
+        let store = self.store;
+        match tokio::task::spawn_blocking(move || store.save(&registry)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the state file is not up to date: {error}"),
+            Err(error) => tracing::warn!("the state file is not up to date: {error}"),
         }
     }
 }

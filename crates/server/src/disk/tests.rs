@@ -147,7 +147,7 @@ async fn one_write_runs_and_its_end_is_awaited() {
     assert!(saved.result.is_ok());
     assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n");
     disk.begin(PersistSeq(8), registry(2));
-    disk.finish().await;
+    disk.finish(None).await;
     assert_eq!(fs::read_to_string(&path).expect("the file"), "1\n2\n");
 }
 

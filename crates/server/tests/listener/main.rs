@@ -5,6 +5,7 @@ mod acl_reference;
 mod generic;
 mod limits;
 mod pubsub;
+mod raft;
 mod reference;
 mod renamed;
 mod sentinel;
