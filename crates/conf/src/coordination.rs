@@ -11,7 +11,7 @@ use crate::diagnostic::{Fault, Problems};
 use crate::generic::single;
 use crate::options::DaemonOptions;
 use crate::source::Statement;
-use crate::value;
+use crate::value::{self, Names};
 
 /// How many members a configuration may name. The log takes no more.
 pub const MAX_RAFT_MEMBERS: usize = 9;
@@ -169,6 +169,35 @@ pub(crate) fn run(daemon: &mut DaemonOptions, statements: &[Statement], problems
                 .collect(),
             stale_reads,
         });
+    }
+}
+
+/// Refuses members that are named by host names, where these are not resolved: nobody would reach them.
+pub(crate) fn judge_names(
+    daemon: &DaemonOptions,
+    statements: &[Statement],
+    names: Names,
+    problems: &mut Problems,
+) {
+    let Names::Refused(line) = names else { return };
+    if daemon.coordination == Coordination::Vote {
+        return;
+    }
+    for statement in statements {
+        if let Some(Ok(Said::Member {
+            host: Host::Name(name),
+            ..
+        })) = find(statement).map(|read| read(statement))
+        {
+            let fault = Fault::new(
+                3,
+                format!("'{}' is a host name, which is not resolved", name.as_str()),
+            );
+            problems.error(
+                statement,
+                fault.hint(format!("add the line '{line}', or write its IP address")),
+            );
+        }
     }
 }
 

@@ -251,6 +251,9 @@ impl<'a, 'l> Walk<'a, 'l> {
         let mut executor = Executor::new(self.daemon, self.sentinel, self.problems, self.names);
         executor.run(&self.queue);
         let (mut config, mut problems) = executor.finish();
+        if !config.sentinel.resolve_hostnames {
+            coordination::judge_names(&config.daemon, &self.coordination, self.names, &mut problems);
+        }
         secrets::run(&mut config, &self.secret_files, &mut problems);
         config.warnings = problems.finish(&self.files)?;
         config.named_globals.log_level = self.names_log_level;

@@ -301,7 +301,7 @@ const SAMPLE: &str = "port 26379\ndir \"/tmp\"\n# a comment\nsentinel monitor m 
     sentinel down-after-milliseconds m 5000\nsentinel auth-pass m \"p \\x41 \\\"\"\nsentinel known-replica m ::1 6380\n\
     sentinel known-sentinel m 10.0.0.3 26379 0123456789012345678901234567890123456789\nbind * -::*\n\
     sentinel myid abcdefabcdefabcdefabcdefabcdefabcdefabcd\nsentinel current-epoch 7\nsentinel config-epoch m 6\n\
-    bellwether state-dir /s\nbellwether coordination raft\nbellwether member-id 2\nbellwether cluster a-b\n\
+    sentinel resolve-hostnames yes\nbellwether state-dir /s\nbellwether coordination raft\nbellwether member-id 2\nbellwether cluster a-b\n\
     bellwether member 1 10.0.0.5 1\nbellwether member 2 n 2\nbellwether stale-reads no\n";
 
 #[test]
@@ -324,7 +324,7 @@ fn mutants(sample: &str, count: u64, check: fn(&str) -> bool) -> usize {
     loaded
 }
 
-const YAML_SAMPLE: &str = "port: 26379\nbind: [127.0.0.1, '-::1']\nrequirepass: \"a b\"\nstate-dir: /s\n\
+const YAML_SAMPLE: &str = "port: 26379\nbind: [127.0.0.1, '-::1']\nrequirepass: \"a b\"\nresolve-hostnames: true\nstate-dir: /s\n\
     announce: { ip: 192.0.2.5, port: 1 }\ncoordination: {mode: raft, member-id: 1, members: [{id: 1, host: h, port: 2}]}\n\
     groups:\n  m:\n    primary: 10.0.0.1:6379\n    quorum: 2\n    \
     down-after: 5s\n    auth-pass: 'x'\n  n: {primary: {host: '::1', port: 6379}, quorum: 1}\n";

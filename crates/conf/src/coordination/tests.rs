@@ -4,7 +4,11 @@ use crate::source::Source;
 use crate::{Config, Diagnostic, parse, parse_yaml, rewrite};
 
 fn load(text: &str) -> Result<Config, Vec<Diagnostic>> {
-    parse(&Source::new("f", text), &[], &mut |_: &str| Ok(Vec::new()))
+    load_with(text, &[Source::new("args", "sentinel resolve-hostnames yes")])
+}
+
+fn load_with(text: &str, overrides: &[Source]) -> Result<Config, Vec<Diagnostic>> {
+    parse(&Source::new("f", text), overrides, &mut |_: &str| Ok(Vec::new()))
 }
 
 fn coordination(text: &str) -> Coordination {
@@ -241,7 +245,8 @@ fn each_line_has_a_place() {
 }
 
 fn yaml(text: &str) -> Result<Config, Vec<String>> {
-    parse_yaml(&Source::new("f.yaml", text), &[]).map_err(|problems| {
+    let names = Source::new("args", "sentinel resolve-hostnames yes");
+    parse_yaml(&Source::new("f.yaml", text), &[names]).map_err(|problems| {
         problems
             .iter()
             .map(|problem| problem.to_string().replacen("f.yaml:", "", 1))
@@ -308,4 +313,17 @@ fn yaml_has_the_same_errors() {
         yaml("state-dir: /s\ncoordination: {mode: raft, member-id: 1, members: 1}").expect_err("no list");
     assert_eq!(wrong[0], "2:22: with 'raft', the members must be given");
     assert_eq!(wrong[1], "2:51: 'members' must be a list");
+}
+
+#[test]
+fn members_with_names_need_names_to_be_resolved() {
+    let problems = load_with(RAFT, &[]).expect_err("a host name");
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["f:4:21: 'h' is a host name, which is not resolved"]);
+    let hint = problems.first().and_then(|problem| problem.hint.clone());
+    assert!(hint.is_some_and(|hint| hint.contains("resolve-hostnames yes")));
+    assert!(load_with(&RAFT.replace(" h ", " ::1 "), &[]).is_ok());
+    assert!(load_with(&format!("{RAFT}sentinel resolve-hostnames yes\n"), &[]).is_ok());
+    // By votes nobody goes by these lines.
+    assert!(load_with(&RAFT.replace("raft", "vote"), &[]).is_ok());
 }
