@@ -20,7 +20,7 @@ use std::time::Duration;
 use bellwether_conf::{
     Config, Coordination, DaemonOptions, STATE_FILE, StateError, apply_state, render_state, rewrite,
 };
-use bellwether_core::{Coordinator, Registry, Settings};
+use bellwether_core::{Coordinator, Registry, SentinelId, Settings};
 use bellwether_raft::{MAX_FRAME_LEN, StartError};
 use bellwether_resp::RequestLimits;
 use rustix::fs::{Access as Mode, access};
@@ -286,7 +286,7 @@ impl Daemon {
         let tasks = TaskTracker::new();
         let (reporter, reports) = mpsc::channel(MAX_WAITING_REPORTS);
         let link_settings = LinkSettings {
-            my_id: registry.my_id.clone(),
+            label: link_label(&config.daemon.coordination, &registry.my_id),
             source: config.daemon.bind_source_addr,
             tls: tls.clone().filter(|_| config.daemon.tls.replication),
         };
@@ -549,6 +549,18 @@ fn settings(config: &Config, seed: u64) -> Settings {
     }
 }
 
+/// Eight characters, as Sentinel. The ids of all members of one log begin alike, and end with the number of the member.
+fn link_label(coordination: &Coordination, id: &SentinelId) -> String {
+    let short = id.short();
+    match coordination {
+        Coordination::Vote => short.to_string(),
+        Coordination::Raft(raft) => {
+            let cluster: String = short.to_string().chars().take(4).collect();
+            format!("{cluster}{:04x}", raft.member_id % (1 << 16))
+        }
+    }
+}
+
 /// As Sentinel: whoever encrypts its own links is reached by the port that does so.
 const fn announced_port(options: &DaemonOptions) -> u16 {
     match options.tls.replication && options.tls.port != 0 {
@@ -583,5 +595,33 @@ fn limits(options: &DaemonOptions) -> Limits {
         protected_mode: options.protected_mode,
         replies: options.output_limits.normal,
         requests: request_limits(&options.coordination),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bellwether_conf::RaftSettings;
+    use bellwether_raft::{cluster_id, sentinel_id};
+
+    use super::*;
+
+    #[test]
+    fn connections_of_members_are_told_apart() {
+        let raft = |member_id| {
+            Coordination::Raft(RaftSettings {
+                cluster: "c".to_owned(),
+                member_id,
+                members: BTreeMap::new(),
+                stale_reads: true,
+            })
+        };
+        let label = |member| link_label(&raft(member), &sentinel_id(cluster_id("c"), member));
+        assert_eq!((label(1).len(), label(300).len()), (8, 8));
+        assert!(label(300).ends_with("012c"), "{}", label(300));
+        assert_ne!(label(1), label(2));
+        let id = SentinelId::new("0123456789abcdef").expect("an id");
+        assert_eq!(link_label(&Coordination::Vote, &id), "01234567");
     }
 }

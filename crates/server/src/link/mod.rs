@@ -18,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_core::{Command, Input, Instant, LinkId, LinkKind, RequestId, SentinelId};
+use bellwether_core::{Command, Input, Instant, LinkId, LinkKind, RequestId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
@@ -53,8 +53,8 @@ type Outgoing = (Batch, Option<Instant>);
 /// What all links share.
 #[derive(Debug)]
 pub(crate) struct LinkSettings {
-    /// Our own id; connections are named after it.
-    pub(crate) my_id: SentinelId,
+    /// What connections are named after: the start of our own id, or what tells members of one log apart.
+    pub(crate) label: String,
     /// The address that connections are made from; `None` lets the system choose.
     pub(crate) source: Option<IpAddr>,
     /// What connections are encrypted with; `None` leaves them plain.
@@ -164,7 +164,7 @@ impl Context {
 
     /// The name of a connection, by which operators tell coordinators apart in `CLIENT LIST`. As Sentinel.
     fn client_name(&self, half: &str) -> String {
-        format!("sentinel-{}-{half}", self.settings.my_id.short())
+        format!("sentinel-{}-{half}", self.settings.label)
     }
 }
 

@@ -33,7 +33,7 @@ impl Bench {
     fn new() -> Self {
         let (reporter, reports) = mpsc::channel(64);
         let settings = LinkSettings {
-            my_id: SentinelId::new("0123456789abcdef").expect("an id"),
+            label: "01234567".to_owned(),
             source: None,
             tls: None,
         };
