@@ -74,6 +74,8 @@ pub(crate) struct Context {
     pub(crate) crash_points: CrashPoints,
     pub(crate) touched: BTreeSet<GroupName>,
     pub(crate) touched_peers: BTreeSet<SentinelId>,
+    /// What is applied now was decided before this start, or before we were a member: nobody is told of it again.
+    pub(crate) is_past: bool,
     pub(crate) odd_inputs: u64,
     pub(crate) link_failures: u64,
     next_link: u64,
@@ -121,6 +123,7 @@ impl Context {
             touched: BTreeSet::new(),
             touched_peers: BTreeSet::new(),
             questions: BTreeMap::new(),
+            is_past: false,
             odd_inputs: 0,
             link_failures: 0,
             next_link: 0,
@@ -223,6 +226,9 @@ impl Context {
         payload: String,
         reason: Option<String>,
     ) {
+        if self.is_past {
+            return;
+        }
         let mut payload = on_one_line(payload);
         let reason = reason.map(on_one_line);
         if payload.len() > MAX_PAYLOAD_LEN {

@@ -74,8 +74,7 @@ impl Coordinator {
         for (name, record) in records {
             let group = Group::new(name.clone(), &record, &mut cx);
             cx.touch(&name);
-            let payload = format!("{} quorum {}", group.describe_primary(&cx), group.rules.quorum);
-            cx.event(EventKind::Monitor, Some(&name), payload, None);
+            group.tell_monitored(&mut cx);
             groups.insert(name, group);
         }
         cx.touched_peers.extend(cx.peers.keys().cloned());
@@ -215,6 +214,7 @@ impl Coordinator {
     /// Carries out what was decided, and what follows from it.
     pub(crate) fn settle(&mut self) {
         let mut switched = false;
+        self.cx.is_past = !self.cx.agreement.is_by_vote() && !self.was_caught_up;
         while let Some(news) = self.cx.agreement.poll_decided() {
             match news {
                 Decided::Decision { decision, origin } => {
@@ -247,6 +247,7 @@ impl Coordinator {
                 }
             }
         }
+        self.cx.is_past = false;
         if switched {
             self.publish_addresses();
         }

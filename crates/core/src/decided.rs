@@ -152,8 +152,7 @@ fn monitored(groups: &mut BTreeMap<GroupName, Group>, cx: &mut Context, name: &G
         return;
     };
     let group = Group::new(name.clone(), &record, cx);
-    let payload = format!("{} quorum {}", group.describe_primary(cx), group.rules.quorum);
-    cx.event(EventKind::Monitor, Some(name), payload, None);
+    group.tell_monitored(cx);
     groups.insert(name.clone(), group);
     cx.touch(name);
     for (id, addr) in cx.members.clone() {
@@ -297,6 +296,12 @@ impl Group {
         cx.touch(&self.name);
     }
 
+    /// Tells that this group is watched.
+    pub(crate) fn tell_monitored(&self, cx: &mut Context) {
+        let payload = format!("{} quorum {}", self.describe_primary(cx), self.rules.quorum);
+        cx.event(EventKind::Monitor, Some(&self.name), payload, None);
+    }
+
     fn option_changed(&mut self, cx: &mut Context, change: &GroupChange) {
         let Some(record) = cx.registry.groups.get(&self.name) else {
             return;
@@ -404,6 +409,9 @@ impl Group {
     }
 
     fn receipt_out(&mut self, cx: &mut Context, receipt: &FailoverReceipt) {
+        if cx.is_past {
+            return;
+        }
         let receipt = Box::new(receipt.clone());
         cx.out.push_durable(Effect::FailoverEnded {
             group: self.name.clone(),

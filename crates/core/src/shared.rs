@@ -34,14 +34,22 @@ impl Coordinator {
         if acts != std::mem::replace(&mut self.acted, acts) {
             self.cx.touched.extend(self.groups.keys().cloned());
         }
-        let is_caught_up = self.is_caught_up();
-        if is_caught_up && !std::mem::replace(&mut self.was_caught_up, is_caught_up) {
+        if !self.was_caught_up && self.has_all_that_is_known() {
+            self.was_caught_up = true;
             // Only now may what was saved before be replaced by what came out of the log.
             self.cx.out.changed();
+            for group in self.groups.values() {
+                group.tell_monitored(&mut self.cx);
+            }
         }
         if is_fresh != std::mem::replace(&mut self.was_fresh, is_fresh) {
             self.publish_addresses();
         }
+    }
+
+    fn has_all_that_is_known(&self) -> bool {
+        let log = self.cx.agreement.log();
+        log.is_some_and(|log| log.is_caught_up() && !log.has_more())
     }
 
     /// Sends out what the log has for others and for the disk.

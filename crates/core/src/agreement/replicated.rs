@@ -63,6 +63,9 @@ pub trait ReplicatedLog: fmt::Debug {
     /// registry is not merely yet to come.
     fn is_caught_up(&self) -> bool;
 
+    /// Whether more is known to be decided than has come out.
+    fn has_more(&self) -> bool;
+
     /// Whether addresses may be told to clients: a majority was in reach lately, or old ones are good enough.
     fn is_fresh(&self, now: Instant) -> bool;
 }

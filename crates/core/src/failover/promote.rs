@@ -185,7 +185,8 @@ impl Group {
     /// Runs the script that tells clients of the new primary.
     fn run_reconfig_script(&self, role: &str, primary: &Addr, cx: &mut Context) {
         let options = cx.registry.groups.get(&self.name).map(|record| &record.options);
-        let Some(path) = options.and_then(|options| options.client_reconfig_script.clone()) else {
+        let script = options.and_then(|options| options.client_reconfig_script.clone());
+        let Some(path) = script.filter(|_| !cx.is_past) else {
             return;
         };
         let (from_host, from_port) = cx.names.shown_addr(&self.primary);

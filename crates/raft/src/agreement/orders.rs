@@ -179,6 +179,10 @@ impl ReplicatedLog for LogAgreement {
         self.founded && self.decided.is_empty() && self.node.has_applied(index, term)
     }
 
+    fn has_more(&self) -> bool {
+        !self.decided.is_empty() || self.node.known_commit() > self.delivered
+    }
+
     fn is_fresh(&self, now: Instant) -> bool {
         let contact = self.node.majority_contact();
         self.settings.stale_reads || contact.is_some_and(|at| now.since(at) < FRESH_FOR)

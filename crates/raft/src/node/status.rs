@@ -104,6 +104,11 @@ impl Node {
         self.applied >= index || reached.is_ok_and(|reached| reached > term)
     }
 
+    /// How far the log is known to be committed.
+    pub(crate) fn known_commit(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
+
     /// When a majority was last in reach for certain.
     pub(crate) fn majority_contact(&self) -> Option<Instant> {
         match self.is_leader() {
