@@ -39,6 +39,10 @@ fn votes_become_a_log() -> Result<()> {
         .context("two moved, the third accepted")?;
     moving.restart_old(&[0, 1, 2])?;
     moving.fail_over(&[0, 1, 2]).context("two moved, at rest")?;
+    // Who has another id now is counted once.
+    let fields = moving.fleet.coordinators[2].primary()?;
+    let others = fields.get("num-other-sentinels").map(String::as_str);
+    ensure!(others == Some("2"), "the third counts {others:?} others");
 
     moving.fleet.coordinators[2].terminate()?;
     moving.fail_over(&[0, 1]).context("two moved, the third away")?;
@@ -131,6 +135,29 @@ fn a_log_becomes_votes() -> Result<()> {
     moving.fleet.finish()
 }
 
+/// The logs that are left over go on where the votes have come to.
+#[test]
+fn a_log_becomes_votes_and_a_log_again() -> Result<()> {
+    let mut moving = Moving::start(true)?;
+    moving.fail_over(&[0, 1, 2])?;
+    for index in 0..3 {
+        moving.leave_log(index)?;
+        moving.wait_agreed(&[0, index])?;
+    }
+    moving.fail_over(&[0, 1, 2]).context("by votes")?;
+    moving.join_log(0)?;
+    moving.fail_over(&[1, 2]).context("one moved")?;
+    moving.join_log(1)?;
+    moving.wait_agreed(&[0, 1, 2]).context("two moved")?;
+    // The third votes under the id that it has in the log, so it is no stranger.
+    moving.fail_over(&[0, 1, 2]).context("two moved")?;
+    moving.join_log(2)?;
+    moving.wait_agreed(&[0, 1, 2])?;
+    moving.fail_over(&[0, 1, 2]).context("all moved")?;
+    moving.fleet.wait_stable()?;
+    moving.fleet.finish()
+}
+
 /// A fleet on its way, and what must not go back.
 struct Moving {
     fleet: Fleet,
@@ -166,7 +193,7 @@ impl Moving {
             coordinator.terminate()?;
         }
         let state = coordinator.dir().join("state");
-        fs::create_dir(&state).with_context(|| format!("creating {}", state.display()))?;
+        fs::create_dir_all(&state).with_context(|| format!("creating {}", state.display()))?;
         coordinator.add_directives(&raft_directives(index + 1, &self.members))?;
         coordinator.restart()
     }
