@@ -76,6 +76,8 @@ pub struct Node {
     seen: (u64, StateRole),
     lease: Lease,
     promise: Promise,
+    /// When a majority had last answered when this member stopped leading.
+    led_until: Option<Instant>,
     disk: Disk,
     members: Members,
     /// The members after each change since the last snapshot.
@@ -193,6 +195,7 @@ impl Node {
             lease: Lease::new(settings.election_min),
             // In its founding term nobody has led yet, so there was nobody to promise anything to.
             promise: Promise::new(settings.election_min, !founding && hard.term > 1, now),
+            led_until: None,
             disk: Disk::default(),
             earlier: VecDeque::from([start.members.clone()]),
             members: start.members,

@@ -164,7 +164,7 @@ pub struct LogStatus {
     pub log_bytes: u64,
     /// How many decisions that were put forward here have no outcome yet.
     pub pending: usize,
-    /// How long ago a majority was in reach for certain; `None` if it never was in this role.
+    /// How long ago a majority was in reach for certain; `None` if it never was.
     pub majority_contact: Option<Duration>,
     /// Whether it leads and may act.
     pub may_act: bool,

@@ -286,6 +286,7 @@ impl Node {
             self.lease.restart(Some(self.now));
             self.taken.clear();
         } else if led && !leads {
+            self.led_until = self.lease.majority(self.settings.id, &self.members, self.now);
             self.lease.restart(None);
         }
         self.snapshots.clear();

@@ -48,7 +48,7 @@ pub struct Status {
     /// How many proposals of this member have no outcome yet.
     pub pending: usize,
     /// How long ago a majority was in reach for certain: for a leader by their answers, for others by hearing of a
-    /// leader. `None` if it never was in this role.
+    /// leader. `None` if it never was.
     pub majority_contact: Option<std::time::Duration>,
     /// Until when this leader may act.
     pub lease_until: Option<Instant>,
@@ -109,12 +109,14 @@ impl Node {
         self.raw.raft.raft_log.committed
     }
 
-    /// When a majority was last in reach for certain.
+    /// When a majority was last in reach for certain, in whichever role.
     pub(crate) fn majority_contact(&self) -> Option<Instant> {
-        match self.is_leader() {
-            true => self.lease.majority(self.settings.id, &self.members, self.now),
-            false => self.promise.last(),
-        }
+        let leading = self.is_leader();
+        let answered = leading.then(|| self.lease.majority(self.settings.id, &self.members, self.now));
+        [answered.flatten(), self.promise.last(), self.led_until]
+            .into_iter()
+            .flatten()
+            .max()
     }
 
     /// Whether this member was heard of within the least election timeout.

@@ -3,11 +3,17 @@
 use std::path::Path;
 
 use bellwether_conf::RaftSettings;
+use std::time::Duration;
+
 use bellwether_core::{Instant, Registry};
 use bellwether_raft::{AgreementSettings, LogAgreement, Settings, cluster_id};
 
 use super::{DaemonError, random};
 use crate::disk::{LOG_FILE, LogStore, LogWriter, StateCopy};
+
+/// How long an order waits for a majority: for two elections, and less than the two seconds after which the first clients
+/// stop waiting for an answer.
+const ORDER_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// What a member of the log has besides.
 pub(super) struct Member {
@@ -28,7 +34,10 @@ pub(super) fn open(
     let seed = random::seed().map_err(DaemonError::Random)?;
     let members = raft.members.iter();
     let settings = AgreementSettings {
-        log: Settings::new(raft.member_id, cluster_id(&raft.cluster), seed),
+        log: Settings {
+            proposal_timeout: ORDER_TIMEOUT,
+            ..Settings::new(raft.member_id, cluster_id(&raft.cluster), seed)
+        },
         members: members
             .map(|(id, (host, port))| (*id, format!("{host}:{port}")))
             .collect(),
