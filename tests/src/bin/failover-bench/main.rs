@@ -1,4 +1,5 @@
-//! Measures the same failover with `redis-sentinel` and with `bellwether`, alternately, each run on a fresh fleet.
+//! Measures the same failover with `redis-sentinel`, with `bellwether` by votes, and with `bellwether` by a shared log, in
+//! turn, each run on a fresh fleet.
 //!
 //! It owns the faults, the clock and the table; the fleet is that of the end-to-end tests. All moments are taken by this
 //! process on one monotonic clock: the fault just before the signal, an event when its message is read, a write when
@@ -10,6 +11,7 @@
     reason = "a program that prints its findings"
 )]
 
+mod contender;
 mod measure;
 mod planned;
 mod report;
@@ -25,6 +27,7 @@ use bellwether_tests::machine::Machine;
 use bellwether_tests::{Kind, program};
 use clap::{Parser, ValueEnum};
 
+use crate::contender::Contender;
 use crate::measure::{Fault, Run, Setup};
 use crate::planned::{Order, Planned};
 
@@ -37,9 +40,9 @@ struct Args {
     /// Only this scenario (may be given several times).
     #[arg(long, value_enum)]
     scenario: Vec<Scenario>,
-    /// Only this program.
+    /// Only this program (may be given several times).
     #[arg(long, value_enum)]
-    only: Option<Only>,
+    only: Vec<Only>,
     /// down-after-milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     down_after: u64,
@@ -66,6 +69,8 @@ enum Scenario {
     Hang,
     /// SIGKILL to the primary, then to the coordinator that becomes leader, as soon as it does.
     LeaderKilled,
+    /// SIGKILL to the primary and to a coordinator at once: the one that leads the log, or any one where they vote.
+    KilledTogether,
     /// No fault: a switch that is ordered, under a client that writes.
     Planned,
 }
@@ -76,6 +81,7 @@ impl Scenario {
             Self::Kill => Some(Fault::Kill),
             Self::Hang => Some(Fault::Hang),
             Self::LeaderKilled => Some(Fault::LeaderKilled),
+            Self::KilledTogether => Some(Fault::KilledTogether),
             Self::Planned => None,
         }
     }
@@ -83,17 +89,35 @@ impl Scenario {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Only {
+    /// By votes.
     Bellwether,
+    /// By a shared log.
+    BellwetherRaft,
     RedisSentinel,
 }
 
-impl Args {
-    fn kinds(&self) -> Vec<Kind> {
-        match self.only {
-            None => vec![Kind::RedisSentinel, Kind::Bellwether],
-            Some(Only::Bellwether) => vec![Kind::Bellwether],
-            Some(Only::RedisSentinel) => vec![Kind::RedisSentinel],
+impl Only {
+    const fn contender(self) -> Contender {
+        match self {
+            Self::Bellwether => Contender::BELLWETHER,
+            Self::BellwetherRaft => Contender::BELLWETHER_RAFT,
+            Self::RedisSentinel => Contender::REDIS_SENTINEL,
         }
+    }
+}
+
+impl Args {
+    /// The reference comes first: ratios are to it.
+    fn contenders(&self) -> Vec<Contender> {
+        let all = [
+            Contender::REDIS_SENTINEL,
+            Contender::BELLWETHER,
+            Contender::BELLWETHER_RAFT,
+        ];
+        let wanted: Vec<Contender> = self.only.iter().map(|only| only.contender()).collect();
+        all.into_iter()
+            .filter(|each| wanted.is_empty() || wanted.contains(each))
+            .collect()
     }
 
     fn scenarios(&self) -> Vec<Scenario> {
@@ -118,7 +142,7 @@ fn main() -> ExitCode {
 
 /// Gives false if a run failed or a figure was never reached.
 fn run(args: &Args) -> Result<bool> {
-    let kinds = args.kinds();
+    let contenders = args.contenders();
     let setup = Setup {
         coordinators: args.coordinators.into(),
         replicas: args.replicas.into(),
@@ -127,16 +151,16 @@ fn run(args: &Args) -> Result<bool> {
     };
     let machine = Machine::describe();
     println!("{}", report::heading(&machine, &setup));
-    if kinds.contains(&Kind::Bellwether) {
+    if contenders.iter().any(|each| each.kind == Kind::Bellwether) {
         println!("bellwether binary: {}\n", program::bellwether()?.display());
     }
     let mut whole = true;
     let (mut faults, mut switches) = (Vec::new(), Vec::new());
     for scenario in args.scenarios() {
         if let Some(fault) = scenario.fault() {
-            whole &= measure_fault(args, fault, &kinds, &setup, &mut faults);
+            whole &= measure_fault(args, fault, &contenders, &setup, &mut faults);
         } else {
-            whole &= measure_switches(args, &Order::all(&kinds), &setup, &mut switches);
+            whole &= measure_switches(args, &Order::all(&contenders), &setup, &mut switches);
         }
     }
     if let Some(path) = &args.json {
@@ -146,18 +170,24 @@ fn run(args: &Args) -> Result<bool> {
     Ok(whole)
 }
 
-fn measure_fault(args: &Args, fault: Fault, kinds: &[Kind], setup: &Setup, all: &mut Vec<Run>) -> bool {
+fn measure_fault(
+    args: &Args,
+    fault: Fault,
+    contenders: &[Contender],
+    setup: &Setup,
+    all: &mut Vec<Run>,
+) -> bool {
     let mut runs = Vec::new();
     let mut whole = true;
     for number in 1..=args.runs {
-        for kind in kinds {
-            let label = format!("{} {number}/{} {}", fault.name(), args.runs, kind.name());
-            let run = tell(&label, measure::once(*kind, fault, setup));
+        for contender in contenders {
+            let label = format!("{} {number}/{} {}", fault.name(), args.runs, contender.name());
+            let run = tell(&label, measure::once(*contender, fault, setup));
             whole &= run.as_ref().is_some_and(Run::is_whole);
             runs.extend(run);
         }
     }
-    println!("{}", report::table(fault, kinds, &runs, setup));
+    println!("{}", report::table(fault, contenders, &runs, setup));
     all.append(&mut runs);
     whole
 }

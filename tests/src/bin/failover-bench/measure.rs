@@ -7,9 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bellwether_tests::{Event, Fleet, GROUP, Kind, Options};
+use bellwether_tests::{Event, Fleet, GROUP, Options};
 use serde::Serialize;
 
+use crate::contender::Contender;
 use crate::writer::Writers;
 
 /// The longest common period of the processes involved (hello, 2 s). A fault waits a random part of it, so that it falls
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     Hang,
     /// SIGKILL to the primary, then to the coordinator that becomes leader, as soon as it does.
     LeaderKilled,
+    /// SIGKILL to the primary and to a coordinator at once: the one that leads already, if one does, or any one.
+    KilledTogether,
 }
 
 impl Fault {
@@ -34,6 +37,7 @@ impl Fault {
             Self::Kill => "kill",
             Self::Hang => "hang",
             Self::LeaderKilled => "leader-killed",
+            Self::KilledTogether => "killed-together",
         }
     }
 }
@@ -48,14 +52,15 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) fn options(&self, kind: Kind) -> Options {
+    pub(crate) fn options(&self, contender: Contender) -> Options {
         Options {
             replicas: self.replicas,
             coordinators: self.coordinators,
             quorum: self.coordinators / 2 + 1,
             down_after_ms: self.down_after_ms,
             failover_timeout_ms: self.failover_timeout_ms,
-            ..Options::of(kind)
+            raft: contender.raft,
+            ..Options::of(contender.kind)
         }
     }
 }
@@ -75,7 +80,7 @@ pub(crate) struct Run {
     pub(crate) first_switch_ms: Option<f64>,
     /// `+switch-master` on the last (surviving) coordinator.
     pub(crate) last_switch_ms: Option<f64>,
-    /// When the leader was killed.
+    /// When a coordinator was killed.
     pub(crate) leader_killed_ms: Option<f64>,
     /// Whether the killed leader had already told of a promotion.
     pub(crate) leader_too_late: bool,
@@ -92,7 +97,7 @@ impl Run {
             self.last_switch_ms,
         ];
         moments.iter().all(Option::is_some)
-            && (self.scenario != Fault::LeaderKilled || self.leader_killed_ms.is_some())
+            && (matches!(self.scenario, Fault::Kill | Fault::Hang) || self.leader_killed_ms.is_some())
     }
 }
 
@@ -110,6 +115,9 @@ impl fmt::Display for Run {
         )?;
         match self.leader_killed_ms {
             Some(ms) if self.leader_too_late => write!(f, ", leader killed at {ms:.0} (after its promotion)"),
+            Some(ms) if self.scenario == Fault::KilledTogether => {
+                write!(f, ", a coordinator killed at {ms:.0}")
+            }
             Some(ms) => write!(f, ", leader killed at {ms:.0}"),
             None => Ok(()),
         }
@@ -117,8 +125,8 @@ impl fmt::Display for Run {
 }
 
 /// Starts a fleet, makes the fault happen, and takes the moments.
-pub(crate) fn once(kind: Kind, scenario: Fault, setup: &Setup) -> Result<Run> {
-    let mut fleet = Fleet::start(setup.options(kind))?;
+pub(crate) fn once(contender: Contender, scenario: Fault, setup: &Setup) -> Result<Run> {
+    let mut fleet = Fleet::start(setup.options(contender))?;
     let replicas: Vec<u16> = fleet.servers[1..].iter().map(|server| server.port()).collect();
     let writers = Writers::start(&replicas);
     thread::sleep(Duration::from_millis(
@@ -127,12 +135,21 @@ pub(crate) fn once(kind: Kind, scenario: Fault, setup: &Setup) -> Result<Run> {
 
     // Bounded by what the reference may need: one attempt lost and the next after twice failover-timeout.
     let limit = Duration::from_millis(setup.down_after_ms + 3 * setup.failover_timeout_ms + 30_000);
+    let chance = RandomState::new().build_hasher().finish();
+    let any = usize::try_from(chance % setup.coordinators as u64).context("a coordinator")?;
+    let doomed = contender.leader(&fleet)?.unwrap_or(any);
     let fault = match scenario {
-        Fault::Kill | Fault::LeaderKilled => fleet.servers[0].kill()?,
+        Fault::Kill | Fault::LeaderKilled | Fault::KilledTogether => fleet.servers[0].kill()?,
         Fault::Hang => fleet.servers[0].pause()?,
     };
     let leader = match scenario {
         Fault::LeaderKilled => Some(kill_leader(&mut fleet, fault, limit)?),
+        Fault::KilledTogether => {
+            let at = fleet.coordinators[doomed]
+                .kill()
+                .context("killing a coordinator")?;
+            Some((doomed, at))
+        }
         Fault::Kill | Fault::Hang => None,
     };
     let survivors: Vec<usize> = (0..setup.coordinators)
@@ -145,7 +162,7 @@ pub(crate) fn once(kind: Kind, scenario: Fault, setup: &Setup) -> Result<Run> {
             .saturating_sub(fault.elapsed())
             .max(Duration::from_millis(100)),
     );
-    let run = evaluate(&fleet, (kind, scenario, setup), fault, write, leader);
+    let run = evaluate(&fleet, (contender, scenario, setup), fault, write, leader);
     // Ends what the run started; a breach of the voting rules makes the run worthless.
     fleet.finish().map(|()| run)
 }
@@ -199,7 +216,7 @@ fn is_switch(event: &Event) -> bool {
 
 fn evaluate(
     fleet: &Fleet,
-    (kind, scenario, setup): (Kind, Fault, &Setup),
+    (contender, scenario, setup): (Contender, Fault, &Setup),
     fault: Instant,
     write: Option<Instant>,
     leader: Option<(usize, Instant)>,
@@ -230,7 +247,7 @@ fn evaluate(
             .any(|event| event.source == leader && (event.name == "+promoted-slave" || is_switch(event)))
     };
     Run {
-        program: kind.name(),
+        program: contender.name(),
         scenario,
         sdown_ms: first("+sdown"),
         odown_ms: first("+odown"),

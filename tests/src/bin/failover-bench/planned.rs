@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow};
 use bellwether_tests::{Fleet, GROUP, Kind, client, wait_for};
 use serde::Serialize;
 
+use crate::contender::Contender;
 use crate::measure::Setup;
 
 /// Between two writes: far below the gaps to be told apart, light enough for two cores.
@@ -32,21 +33,21 @@ const KEY: &str = "failover-bench-planned";
 /// What is ordered of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Order {
-    #[serde(serialize_with = "by_name")]
-    pub(crate) kind: Kind,
+    #[serde(rename = "program", serialize_with = "by_name")]
+    pub(crate) contender: Contender,
     pub(crate) coordinated: bool,
 }
 
 impl Order {
     /// All orders that these programs know. The reference has no coordinated one.
-    pub(crate) fn all(kinds: &[Kind]) -> Vec<Self> {
-        let plain = kinds.iter().map(|kind| Self {
-            kind: *kind,
+    pub(crate) fn all(contenders: &[Contender]) -> Vec<Self> {
+        let plain = contenders.iter().map(|contender| Self {
+            contender: *contender,
             coordinated: false,
         });
-        let coordinated = kinds.iter().filter(|kind| **kind == Kind::Bellwether);
-        let coordinated = coordinated.map(|kind| Self {
-            kind: *kind,
+        let own = contenders.iter().filter(|each| each.kind == Kind::Bellwether);
+        let coordinated = own.map(|contender| Self {
+            contender: *contender,
             coordinated: true,
         });
         plain.chain(coordinated).collect()
@@ -54,7 +55,7 @@ impl Order {
 
     pub(crate) fn name(self) -> String {
         let option = if self.coordinated { " COORDINATED" } else { "" };
-        format!("{} FAILOVER{option}", self.kind.name())
+        format!("{} FAILOVER{option}", self.contender.name())
     }
 
     fn words(self) -> Vec<&'static str> {
@@ -90,7 +91,7 @@ impl fmt::Display for Planned {
 
 /// Starts a fleet, gives the order under a client, and counts when every server follows the new primary.
 pub(crate) fn once(order: Order, setup: &Setup) -> Result<Planned> {
-    let mut fleet = Fleet::start(setup.options(order.kind))?;
+    let mut fleet = Fleet::start(setup.options(order.contender))?;
     let old = fleet.settled()?;
     let writer = Writer::start(fleet.servers.iter().map(|server| server.port()).collect());
     thread::sleep(LEAD);
@@ -175,6 +176,6 @@ fn write(ports: &[u16], stop: &AtomicBool) -> Vec<(u64, Instant)> {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn by_name<S: serde::Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(kind.name())
+fn by_name<S: serde::Serializer>(contender: &Contender, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(contender.name())
 }

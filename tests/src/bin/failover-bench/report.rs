@@ -1,10 +1,10 @@
 //! The table of medians, and the same as JSON.
 
 use anyhow::{Context, Result};
-use bellwether_tests::Kind;
 use bellwether_tests::machine::Machine;
 use serde_json::json;
 
+use crate::contender::Contender;
 use crate::measure::{Fault, Run, Setup};
 use crate::planned::{Order, Planned};
 
@@ -61,46 +61,58 @@ pub(crate) fn heading(machine: &Machine, setup: &Setup) -> String {
     )
 }
 
-/// One scenario as text: per figure min, median, max of each program, the median beyond down-after, and the ratios.
-pub(crate) fn table(scenario: Fault, kinds: &[Kind], runs: &[Run], setup: &Setup) -> String {
+/// One scenario as text: per figure min, median, max of each program, the median beyond down-after, and how many times as
+/// long as each of the others the first one takes.
+pub(crate) fn table(scenario: Fault, contenders: &[Contender], runs: &[Run], setup: &Setup) -> String {
     let mut text = format!("{}\n{:26}", scenario.name(), "");
-    for kind in kinds {
-        text.push_str(&format!("{:^39}", kind.name()));
+    for contender in contenders {
+        text.push_str(&format!("{:^39}", contender.name()));
     }
-    text.push_str(if kinds.len() == 2 {
-        "     ratio    ratio\n"
-    } else {
-        "\n"
-    });
-    text.push_str(&format!("{:26}", "ms from the fault to"));
-    for _ in kinds {
+    let others = contenders.get(1..).unwrap_or_default();
+    for other in others {
+        text.push_str(&format!("{:>20}", other.name()));
+    }
+    text.push_str(&format!("\n{:26}", "ms from the fault to"));
+    for _ in contenders {
         text.push_str(&format!(
             "{:>8} {:>8} {:>8} {:>9}   ",
             "min", "median", "max", "over"
         ));
     }
-    text.push_str(if kinds.len() == 2 {
-        "    median     over\n"
-    } else {
-        "\n"
-    });
+    for _ in others {
+        text.push_str(&format!("{:>11} {:>8}", "x median", "x over"));
+    }
+    text.push('\n');
     for (label, figure) in FIGURES {
-        let spreads: Vec<Option<Spread>> = kinds.iter().map(|kind| spread(*kind, runs, figure)).collect();
+        let spreads = contenders.iter().map(|each| spread(*each, runs, figure));
+        let spreads: Vec<Option<Spread>> = spreads.collect();
         text.push_str(&format!("{label:26}"));
         for spread in &spreads {
             text.push_str(&columns(*spread, setup));
         }
-        if let [Some(reference), Some(ours)] = spreads[..] {
-            let over = |spread: Spread| spread.median - down_after(setup);
-            text.push_str(&format!(" {:>9}", ratio(reference.median, ours.median)));
-            text.push_str(&format!(" {:>8}", ratio(over(reference), over(ours))));
+        if let [first, others @ ..] = &spreads[..] {
+            others
+                .iter()
+                .for_each(|other| text.push_str(&ratios(*first, *other, setup)));
         }
         text.push('\n');
     }
-    for kind in kinds {
-        text.push_str(&remarks(*kind, runs));
+    for contender in contenders {
+        text.push_str(&remarks(*contender, runs));
     }
     text
+}
+
+fn ratios(first: Option<Spread>, other: Option<Spread>, setup: &Setup) -> String {
+    let (Some(first), Some(other)) = (first, other) else {
+        return format!("{:>11} {:>8}", "-", "-");
+    };
+    let over = |spread: Spread| spread.median - down_after(setup);
+    format!(
+        "{:>11} {:>8}",
+        ratio(first.median, other.median),
+        ratio(over(first), over(other))
+    )
 }
 
 /// A planned switch as text: per order min, median and max of each figure, and how many times as much the first one takes.
@@ -159,12 +171,12 @@ fn columns(spread: Option<Spread>, setup: &Setup) -> String {
 }
 
 /// Counts what the spreads hide: moments that never came, leaders killed too late to matter.
-fn remarks(kind: Kind, runs: &[Run]) -> String {
-    let of_kind = || runs.iter().filter(|run| run.program == kind.name());
+fn remarks(contender: Contender, runs: &[Run]) -> String {
+    let of_kind = || runs.iter().filter(|run| run.program == contender.name());
     let count = of_kind().count();
     let lacking = of_kind().filter(|run| !run.is_whole()).count();
     let late = of_kind().filter(|run| run.leader_too_late).count();
-    let mut text = format!("{}: {count} runs", kind.name());
+    let mut text = format!("{}: {count} runs", contender.name());
     if lacking > 0 {
         text.push_str(&format!(", {lacking} without all of these"));
     }
@@ -177,10 +189,10 @@ fn remarks(kind: Kind, runs: &[Run]) -> String {
     text
 }
 
-fn spread(kind: Kind, runs: &[Run], figure: fn(&Run) -> Option<f64>) -> Option<Spread> {
+fn spread(contender: Contender, runs: &[Run], figure: fn(&Run) -> Option<f64>) -> Option<Spread> {
     Spread::of(
         runs.iter()
-            .filter(|run| run.program == kind.name())
+            .filter(|run| run.program == contender.name())
             .filter_map(figure)
             .collect(),
     )
