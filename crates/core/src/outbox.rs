@@ -419,4 +419,30 @@ mod tests {
             .collect();
         assert_eq!(books, [book(2)], "the latest addresses always get through");
     }
+
+    #[test]
+    fn only_the_orders_for_one_link_are_retracted() {
+        let send = |link, command| Effect::Send {
+            link: LinkId(link),
+            batch: vec![(RequestId(1), command)],
+            until: None,
+        };
+        let order = || Command::Reconfigure { follow: None };
+        let mut out = Outbox::new(Epoch(0));
+        out.changed();
+        for effect in [
+            send(1, order()),
+            send(1, Command::Ping),
+            send(2, order()),
+            answer(1),
+        ] {
+            out.push_durable(effect);
+        }
+        assert_eq!(out.retract_orders(LinkId(1)), 1);
+        out.flush(Instant::ZERO, Epoch(1));
+        out.persisted(PersistSeq(1));
+        let persist = Effect::Persist { seq: PersistSeq(1) };
+        let left = [persist, send(1, Command::Ping), send(2, order()), answer(1)];
+        assert_eq!(drain(&mut out), left);
+    }
 }
