@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::agreement::{Agreement, Decided, LogStatus, Vote};
+use crate::agreement::{Agreement, Decided, LogStatus, ReplicatedLog, Vote};
 use crate::bugs::{self, Bug};
 use crate::command;
 use crate::context::{Context, LinkOwner};
@@ -167,6 +167,12 @@ impl Coordinator {
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.cx.registry
+    }
+
+    /// The log that all coordinators share, to be looked at; `None` where they vote.
+    #[must_use]
+    pub fn log(&self) -> Option<&dyn ReplicatedLog> {
+        self.cx.agreement.log()
     }
 
     /// The log that all coordinators share, as this one sees it at the moment; `None` where they vote.

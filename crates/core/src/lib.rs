@@ -48,8 +48,8 @@ mod tunables;
 
 pub use addr::{Addr, Host, HostName};
 pub use agreement::{
-    Agreement, ClusterId, Decided, Duty, LogEntry, LogHardState, LogIdentity, LogMember, LogOrder, LogRole,
-    LogSnapshot, LogStatus, LogWrite, ReplicatedLog, Standing, Vote,
+    Agreement, ClusterId, Decided, Duty, LogEntry, LogHardState, LogIdentity, LogMember, LogOrder, LogPlace,
+    LogRole, LogSnapshot, LogStatus, LogWrite, ReplicatedLog, Standing, Vote,
 };
 pub use coordinator::Coordinator;
 pub use decision::{Decision, GlobalChange, GroupChange};

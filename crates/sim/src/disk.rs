@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use bellwether_core::{PersistSeq, Registry};
+use bellwether_core::{LogWrite, PersistSeq, Registry};
+
+use crate::log_store::LogStore;
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub(crate) struct Disk {
     synced: Registry,
     /// Written and on its way to the platters.
     pending: Option<(PersistSeq, Registry)>,
+    /// The log that is shared with others, as far as it is on disk for sure.
+    log: LogStore,
+    /// What is on its way there.
+    log_pending: Option<LogWrite>,
     full: u32,
     next_sync_fails: bool,
     stall: Duration,
@@ -32,10 +38,12 @@ pub(crate) struct Disk {
 impl Disk {
     /// A disk on which this is kept.
     #[must_use]
-    pub(crate) const fn new(registry: Registry) -> Self {
+    pub(crate) fn new(registry: Registry) -> Self {
         Self {
             synced: registry,
             pending: None,
+            log: LogStore::default(),
+            log_pending: None,
             full: 0,
             next_sync_fails: false,
             stall: Duration::ZERO,
@@ -51,6 +59,31 @@ impl Disk {
     /// Begins a write.
     pub(crate) fn begin(&mut self, seq: PersistSeq, registry: Registry) {
         self.pending = Some((seq, registry));
+    }
+
+    /// What is on disk for sure of the log that is shared with others.
+    #[must_use]
+    pub(crate) const fn log(&self) -> &LogStore {
+        &self.log
+    }
+
+    /// Begins a write to the log.
+    pub(crate) fn begin_log(&mut self, write: LogWrite) {
+        self.log_pending = Some(write);
+    }
+
+    /// The write to the log with this number comes to its end. All of it is there then, or nothing.
+    pub(crate) fn end_log(&mut self, seq: u64) -> Option<Written> {
+        let write = self.log_pending.take_if(|pending| pending.seq == seq)?;
+        if std::mem::take(&mut self.next_sync_fails) {
+            self.log_pending = Some(write);
+            return Some(Written::SyncFailed);
+        }
+        if self.full > 0 {
+            return Some(Written::Full);
+        }
+        self.log.apply(write);
+        Some(Written::Synced)
     }
 
     /// How much longer than usual a write takes now.
@@ -103,7 +136,11 @@ impl Disk {
     /// off, torn, or never begun. Whether one was under way is told.
     pub(crate) fn crash(&mut self, lands: bool) -> bool {
         let pending = self.pending.take();
-        let was = pending.is_some();
+        let log_pending = self.log_pending.take();
+        let was = pending.is_some() || log_pending.is_some();
+        if let Some(write) = log_pending.filter(|_| lands && self.full == 0) {
+            self.log.apply(write);
+        }
         if let Some((_, registry)) = pending.filter(|_| lands && self.full == 0) {
             self.synced = registry;
         }

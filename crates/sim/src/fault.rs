@@ -59,6 +59,8 @@ pub enum Order {
     Coordinated,
     /// `SENTINEL RESET`
     Reset,
+    /// `SENTINEL RAFT TRANSFER`
+    TransferLead,
 }
 
 /// Who comes up at an address that a server has given up.
@@ -104,6 +106,8 @@ pub enum Fault {
     ReplacedCoordinator(CoordinatorPick, Duration),
     /// A coordinator's process dies and is started again later.
     CrashCoordinator(CoordinatorPick, Duration),
+    /// All coordinators that run die at once, and are started again later.
+    CrashCoordinators(Duration),
     /// A coordinator does not run for a while.
     PauseCoordinator(CoordinatorPick, Duration),
     /// A coordinator's clock leaps ahead.
@@ -173,6 +177,9 @@ impl Fault {
         "order-reset",
     ];
 
+    /// The kinds that only meet coordinators that share a log, which they do in any profile but `handover`.
+    pub const OF_A_LOG: &'static [&'static str] = &["crash-coordinators", "transfer-lead"];
+
     /// The word for its kind.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -193,6 +200,7 @@ impl Fault {
             Self::Replaced(..) => "replaced-by-no-redis",
             Self::ReplacedCoordinator(..) => "replaced-coordinator",
             Self::CrashCoordinator(..) => "crash-coordinator",
+            Self::CrashCoordinators(..) => "crash-coordinators",
             Self::PauseCoordinator(..) => "pause-coordinator",
             Self::LeapClock(..) => "leap-clock",
             Self::FullDisk(..) => "full-disk",
@@ -209,6 +217,7 @@ impl Fault {
             Self::Operator(Order::Failover, ..) => "order-failover",
             Self::Operator(Order::Coordinated, ..) => "order-coordinated",
             Self::Operator(Order::Reset, ..) => "order-reset",
+            Self::Operator(Order::TransferLead, ..) => "transfer-lead",
         }
     }
 }

@@ -10,6 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::fault::{CoordinatorPick, Data, Fault, MachinePick, Order, Planned, ServerPick, Stranger, When};
 use crate::network::Quality;
 use crate::redis::ServerSpec;
+use crate::shared_log::{Coordination, LogSetup};
 use crate::time::Time;
 
 /// For how long nothing goes wrong at first, so that all find each other.
@@ -226,6 +227,8 @@ impl Profile {
 pub struct Setup {
     /// Everything that is left to chance follows from it.
     pub seed: u64,
+    /// The log that the coordinators share; `None` where they vote.
+    pub log: Option<LogSetup>,
     /// How many coordinators.
     pub coordinators: usize,
     /// The rank of each coordinator's id among all ids.
@@ -273,9 +276,18 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// What a seed stands for in a profile, with the plan of what goes wrong.
+    /// What a seed stands for in a profile, with the plan of what goes wrong. But for what concerns the log it is the same
+    /// world however the coordinators agree.
     #[must_use]
-    pub fn of(seed: u64, profile: Profile) -> (Self, Vec<Planned>) {
+    pub fn of(seed: u64, profile: Profile, coordination: Coordination) -> (Self, Vec<Planned>) {
+        let (mut setup, mut plan) = Self::drawn(seed, profile);
+        if coordination == Coordination::Raft {
+            setup.share_a_log(profile, &mut plan);
+        }
+        (setup, plan)
+    }
+
+    fn drawn(seed: u64, profile: Profile) -> (Self, Vec<Planned>) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (profile as u64) << 56);
         let split = profile == Profile::Split;
         let coordinators = [3, 3, 3, 4, 5][rng.random_range(0..5)];
@@ -290,6 +302,7 @@ impl Setup {
         let distance = if profile == Profile::Slow { 50 } else { 1 };
         let mut setup = Self {
             seed,
+            log: None,
             coordinators,
             ranks: (0..coordinators).collect(),
             any_order: false,

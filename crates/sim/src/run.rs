@@ -7,6 +7,7 @@ use crate::check::{Invariant, Violation};
 use crate::coverage::Coverage;
 use crate::fault::Planned;
 use crate::plan::{Profile, Setup};
+use crate::shared_log::Coordination;
 use crate::time::Time;
 use crate::world::World;
 
@@ -36,8 +37,8 @@ pub struct Report {
 
 /// Plays a seed.
 #[must_use]
-pub fn run(seed: u64, profile: Profile, keeps_lines: bool) -> Report {
-    let (setup, plan) = Setup::of(seed, profile);
+pub fn run(seed: u64, profile: Profile, coordination: Coordination, keeps_lines: bool) -> Report {
+    let (setup, plan) = Setup::of(seed, profile, coordination);
     run_plan(&setup, plan, keeps_lines, None)
 }
 

@@ -3,7 +3,7 @@
 #![cfg(feature = "seeded-bugs")]
 
 use bellwether_core::bugs::{Bug, plant};
-use bellwether_sim::{Invariant, Profile, run};
+use bellwether_sim::{Coordination, Invariant, Profile, run};
 
 /// Within how many seeds each is noticed.
 const SEEDS: u64 = 24;
@@ -11,7 +11,8 @@ const SEEDS: u64 = 24;
 /// The first thing noticed with a bug in the core, over all profiles in turn.
 fn noticed(bug: Option<Bug>) -> Option<Invariant> {
     plant(bug);
-    let broken = (0..SEEDS).find_map(|seed| run(seed, Profile::of_turn(seed), false).violation);
+    let broken =
+        (0..SEEDS).find_map(|seed| run(seed, Profile::of_turn(seed), Coordination::Vote, false).violation);
     plant(None);
     broken.map(|violation| violation.invariant)
 }

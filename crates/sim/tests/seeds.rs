@@ -1,41 +1,39 @@
 //! Plays some seeds of every profile: the promises hold, and a seed is a seed.
 
-use bellwether_sim::{Profile, run};
+use bellwether_sim::{Coordination, Profile, run};
 
 /// How many seeds of each profile a quick test plays. `bellwether-sim run` plays more.
 const SEEDS: u64 = 8;
 
+fn worlds() -> impl Iterator<Item = (Profile, Coordination)> {
+    let both = |profile: &'static Profile| Coordination::ALL.iter().map(|one| (*profile, *one));
+    Profile::ALL.iter().flat_map(both)
+}
+
 #[test]
 fn a_seed_gives_the_same_run_again() {
-    for profile in Profile::ALL {
-        let (first, again) = (run(7, *profile, false), run(7, *profile, true));
-        assert_eq!(
-            first.hash,
-            again.hash,
-            "{}: the lines changed the run",
-            profile.name()
-        );
-        assert_eq!(first.coverage, again.coverage, "{}", profile.name());
-        assert_ne!(
-            first.hash,
-            run(8, *profile, false).hash,
-            "{}: two seeds, one run",
-            profile.name()
-        );
+    for (profile, coordination) in worlds() {
+        let play = |seed, keeps_lines| run(seed, profile, coordination, keeps_lines);
+        let name = format!("{} {}", profile.name(), coordination.name());
+        let (first, again) = (play(7, false), play(7, true));
+        assert_eq!(first.hash, again.hash, "{name}: the lines changed the run");
+        assert_eq!(first.coverage, again.coverage, "{name}");
+        assert_ne!(first.hash, play(8, false).hash, "{name}: two seeds, one run");
     }
 }
 
 #[test]
 fn some_seeds_of_every_profile_keep_all_promises() {
-    for profile in Profile::ALL {
+    for (profile, coordination) in worlds() {
         let mut failovers = 0;
         for seed in 0..SEEDS {
-            let report = run(seed, *profile, false);
-            let lines = || run(seed, *profile, true).lines.join("\n");
+            let report = run(seed, profile, coordination, false);
+            let lines = || run(seed, profile, coordination, true).lines.join("\n");
             assert!(
                 report.violation.is_none(),
-                "seed {seed} profile {}: {:?}\n{}",
+                "seed {seed} profile {} coordination {}: {:?}\n{}",
                 profile.name(),
+                coordination.name(),
                 report.violation,
                 lines()
             );

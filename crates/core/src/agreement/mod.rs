@@ -10,7 +10,7 @@ mod vote;
 use std::fmt;
 
 pub use log::{ClusterId, LogEntry, LogHardState, LogIdentity, LogSnapshot, LogWrite};
-pub use replicated::{LogMember, LogOrder, LogRole, LogStatus, ReplicatedLog};
+pub use replicated::{LogMember, LogOrder, LogPlace, LogRole, LogStatus, ReplicatedLog};
 pub use vote::Vote;
 
 use crate::addr::Addr;

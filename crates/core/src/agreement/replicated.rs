@@ -53,6 +53,9 @@ pub trait ReplicatedLog: fmt::Debug {
     /// What there is to see of it.
     fn status(&self, now: Instant) -> LogStatus;
 
+    /// Where it stands: what of the status costs nothing.
+    fn place(&self) -> LogPlace;
+
     /// Whether this coordinator leads and may act.
     fn may_act(&self, now: Instant) -> bool;
 
@@ -137,6 +140,19 @@ impl LogRole {
             Self::Removed => "removed",
         }
     }
+}
+
+/// How far one member is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogPlace {
+    /// The newest term that it knows.
+    pub term: u64,
+    /// Whether it leads in that term, as far as it knows.
+    pub leads: bool,
+    /// The last entry in its log.
+    pub last: u64,
+    /// How far its log is applied.
+    pub applied: u64,
 }
 
 /// The log as one member sees it.

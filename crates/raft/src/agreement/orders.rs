@@ -1,8 +1,8 @@
 //! The log as its coordinator drives it and operators see it.
 
 use bellwether_core::{
-    ClientToken, Instant, LogMember, LogOrder, LogRole, LogStatus, LogWrite, Registry, ReplicatedLog,
-    SentinelId,
+    ClientToken, Instant, LogMember, LogOrder, LogPlace, LogRole, LogStatus, LogWrite, Registry,
+    ReplicatedLog, SentinelId,
 };
 
 use super::{ASIDE_SPACING, FRESH_FOR, LogAgreement, sentinel_id};
@@ -164,6 +164,10 @@ impl ReplicatedLog for LogAgreement {
                 })
                 .collect(),
         }
+    }
+
+    fn place(&self) -> LogPlace {
+        self.node.place()
     }
 
     fn may_act(&self, now: Instant) -> bool {

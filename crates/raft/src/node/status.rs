@@ -1,6 +1,6 @@
 //! What there is to see of a member.
 
-use bellwether_core::Instant;
+use bellwether_core::{Instant, LogPlace};
 use raft::StateRole;
 
 use super::Node;
@@ -107,6 +107,17 @@ impl Node {
     /// How far the log is known to be committed.
     pub(crate) fn known_commit(&self) -> u64 {
         self.raw.raft.raft_log.committed
+    }
+
+    /// How far this member is.
+    pub(crate) fn place(&self) -> LogPlace {
+        let raft = &self.raw.raft;
+        LogPlace {
+            term: raft.term,
+            leads: self.is_leader(),
+            last: raft.raft_log.last_index(),
+            applied: self.applied,
+        }
     }
 
     /// When a majority was last in reach for certain, in whichever role.

@@ -14,7 +14,7 @@ use crate::time::Time;
 const FRESH: Duration = Duration::from_secs(3);
 
 /// What one coordinator has before it of the servers. Nothing of it outlives its process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sight {
     links: BTreeMap<LinkId, Link>,
     told: BTreeMap<SocketAddr, Told>,
@@ -25,7 +25,7 @@ pub(super) struct Sight {
     chosen: BTreeMap<GroupName, Addr>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Link {
     whose: Whose,
     to: SocketAddr,
@@ -42,14 +42,14 @@ enum Whose {
 }
 
 /// What a server has told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Told {
     answered_at: Option<Time>,
     facts: Option<(Time, Facts)>,
 }
 
 /// What counts of its `INFO`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Facts {
     primary: bool,
     offset: u64,
@@ -222,24 +222,50 @@ impl Checks {
         record: &GroupRecord,
         steady: bool,
     ) {
-        let candidate = record.failover.as_ref().and_then(|run| run.candidate.clone());
         let sight = &mut self.accounts[n].sight;
-        let Some(candidate) = candidate else {
-            sight.chosen.remove(name);
-            return;
-        };
-        let before = sight.chosen.insert(name.clone(), candidate.clone());
-        if before.as_ref() == Some(&candidate) || !steady {
-            return;
+        let candidate = sight.news(name, record).filter(|_| steady);
+        let better = candidate.and_then(|candidate| sight.better(now, record, candidate));
+        if let Some(what) = better {
+            let what = format!("s{}: {name}: {what}", n + 1);
+            self.broken(now, Invariant::FitCandidate, what);
         }
-        if let Some(what) = sight.better(now, record, &candidate) {
-            let what = format!("s{}: {name}: chooses {candidate}, and {what}", n + 1);
+    }
+
+    /// The same where the choice had to be committed first: by then the servers may have told something else, so it is
+    /// judged by what was known when one of the entries was put forward. One that fits is enough.
+    pub(super) fn chose(
+        &mut self,
+        now: Time,
+        n: usize,
+        (name, record): (&GroupName, &GroupRecord),
+        sights: &BTreeMap<u64, Sight>,
+        steady: bool,
+    ) {
+        let candidate = self.accounts[n].sight.news(name, record).filter(|_| steady);
+        let Some(candidate) = candidate else { return };
+        let better: Option<Vec<String>> = sights
+            .values()
+            .map(|sight| sight.better(now, record, candidate))
+            .collect();
+        if let Some(what) = better.and_then(|all| all.into_iter().next()) {
+            let what = format!("s{}: {name}: {what}", n + 1);
             self.broken(now, Invariant::FitCandidate, what);
         }
     }
 }
 
 impl Sight {
+    /// Whom a failover has chosen, if that is news.
+    fn news<'a>(&mut self, name: &GroupName, record: &'a GroupRecord) -> Option<&'a Addr> {
+        let candidate = record.failover.as_ref().and_then(|run| run.candidate.as_ref());
+        let Some(candidate) = candidate else {
+            self.chosen.remove(name);
+            return None;
+        };
+        let before = self.chosen.insert(name.clone(), candidate.clone());
+        (before.as_ref() != Some(candidate)).then_some(candidate)
+    }
+
     /// Why another replica than the candidate should have been chosen.
     fn better(&self, now: Time, record: &GroupRecord, candidate: &Addr) -> Option<String> {
         let (_, facts) = self.facts(socket_addr(candidate)?)?;
@@ -258,13 +284,16 @@ impl Sight {
                 continue;
             }
             match (descends(facts), descends(others)) {
-                (false, true) => return Some(format!("only {other} has the data of the primary")),
+                (false, true) => {
+                    let what = "has the data of the primary";
+                    return Some(format!("chooses {candidate}, and only {other} {what}"));
+                }
                 (true, false) => {}
                 // Whoever has the address now may never have had anything of ours.
                 _ if primary.is_some_and(|primary| !others.shares_history(primary)) => {}
                 _ if others.offset > facts.offset => {
                     return Some(format!(
-                        "{other} has told offset {}, it {}",
+                        "chooses {candidate}, and {other} has told offset {}, it {}",
                         others.offset, facts.offset
                     ));
                 }

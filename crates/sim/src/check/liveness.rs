@@ -22,6 +22,9 @@ impl World {
         if epochs.len() != 1 {
             return Some(format!("coordinators are in epochs {epochs:?}"));
         }
+        if let Some(what) = self.log_unrest() {
+            return Some(what);
+        }
         (0..self.groups.len()).find_map(|group| self.group_unrest(group))
     }
 
@@ -87,7 +90,8 @@ impl World {
             .nodes
             .iter()
             .filter_map(|node| node.core.registry().groups.get(name));
-        !host.moved || records.any(|record| record.primary == addr || record.replicas.contains(&addr))
+        let is_stable = !host.moved && !self.checks.all_forgot;
+        is_stable || records.any(|record| record.primary == addr || record.replicas.contains(&addr))
     }
 
     /// The faults have ended long ago, and still not all is well.

@@ -6,6 +6,7 @@ mod choice;
 mod ledger;
 mod liveness;
 mod promotion;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,7 @@ pub(crate) use choice::server_in;
 
 use choice::Sight;
 use ledger::Ledger;
+use shared::{Seen, Shared};
 
 /// How old a view may be that counts towards the quorum: a leader may be held up by a slow disk, a split election and
 /// a pause of its own before it comes to promote, and an answer may wait for a network to heal.
@@ -32,7 +34,7 @@ const VIEWS_COUNT_FOR: Duration = Duration::from_secs(60);
 /// What must never happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
-    /// Two leaders for one group and epoch.
+    /// Two leaders for one group and epoch, or for one term of a log.
     OneLeader,
     /// Two votes by one coordinator in one epoch, restarts included.
     OneVote,
@@ -56,6 +58,12 @@ pub enum Invariant {
     SeesTruly,
     /// Writes held back for a hand-over that was given up.
     Releases,
+    /// Two coordinators that share a log and may act at the same time.
+    OneActor,
+    /// Two coordinators of which the same log makes different things.
+    SameState,
+    /// An entry that counts and that no majority has on disk.
+    MajorityHasIt,
     /// A crash.
     NeverCrashes,
     /// A stranger at an address that a server had given up is promoted, or followed.
@@ -82,6 +90,9 @@ impl Invariant {
             Self::SeesTruly => "a primary that is well and within reach is not held for down",
             Self::Releases => "a hand-over that is given up lets writes go on at once",
             Self::KeepsStrangersOut => "a stranger at a reused address is neither promoted nor followed",
+            Self::OneActor => "of those who share a log only one may act",
+            Self::SameState => "the same log comes to the same state, wherever it is read",
+            Self::MajorityHasIt => "nothing counts before a majority has it on disk",
             Self::Bounded => "nothing grows without bound",
             Self::NeverCrashes => "nothing that happens outside makes a coordinator crash",
         }
@@ -115,6 +126,7 @@ struct Account {
     durable_epoch: Epoch,
     durable_configs: BTreeMap<GroupName, ConfigEpoch>,
     sight: Sight,
+    seen: Seen,
 }
 
 /// All checks of one run.
@@ -129,6 +141,13 @@ pub(crate) struct Checks {
     addresses: BTreeMap<(GroupName, ConfigEpoch), Addr>,
     /// An operator's plain failover needs no majority, so two cut-off halves may obey two operators.
     forced: bool,
+    /// An operator has had everybody forget what was not there: what comes back later is not known any more.
+    pub(super) all_forgot: bool,
+    /// A log is shared: nobody votes, and nothing is agreed on without it.
+    is_logged: bool,
+    shared: Shared,
+    /// The id of whoever.
+    nobody: SentinelId,
 }
 
 impl Checks {
@@ -142,6 +161,10 @@ impl Checks {
             leaders: BTreeMap::new(),
             addresses: BTreeMap::new(),
             forced: false,
+            all_forgot: false,
+            is_logged: setup.log.is_some(),
+            shared: Shared::default(),
+            nobody: nobody(),
         }
     }
 
@@ -160,7 +183,9 @@ impl Checks {
 
     /// An operator has ordered something.
     pub(crate) fn ordered(&mut self, order: Order) {
-        self.forced |= order != Order::Reset;
+        let chooses = matches!(order, Order::Failover | Order::Coordinated);
+        self.forced |= chooses && !self.is_logged;
+        self.all_forgot |= order == Order::Reset && self.is_logged;
     }
 
     /// A coordinator starts from what is on its disk.
@@ -177,6 +202,7 @@ impl Checks {
             .map(|(name, record)| (name.clone(), record.vote.epoch))
             .collect();
         account.sight = Sight::default();
+        account.seen = Seen::default();
     }
 
     /// A coordinator may have decided something.
@@ -193,7 +219,9 @@ impl Checks {
         }
         for (name, record) in &registry.groups {
             self.remembers_vote(now, n, name, record.vote.epoch);
-            self.chooses(now, n, name, record, steady);
+            if !self.is_logged {
+                self.chooses(now, n, name, record, steady);
+            }
             let config_epoch = record.config_epoch;
             let account = &mut self.accounts[n];
             let before = account.configs.get(name).copied().unwrap_or_default();
@@ -236,6 +264,10 @@ impl Checks {
 
     /// A write is on disk.
     pub(crate) fn synced(&mut self, now: Time, n: usize, synced: &Registry) {
+        if self.is_logged {
+            // What counts is in the log, and a new start reads that from its beginning.
+            return;
+        }
         let account = &mut self.accounts[n];
         let before = std::mem::replace(&mut account.durable_epoch, synced.current_epoch);
         let configs = config_epochs(synced);
@@ -324,6 +356,12 @@ impl Checks {
                 let Some(group) = &event.group else { return };
                 match event.kind {
                     EventKind::SubjectivelyDown | EventKind::SubjectivelyUp | EventKind::Reset => {
+                        if event.kind == EventKind::SubjectivelyDown
+                            && self.is_logged
+                            && let Some(server) = server_in(&event.payload)
+                        {
+                            self.ledger.says_down(now, n, group, &server.into());
+                        }
                         self.sees(now, n, event.kind, &event.payload);
                     }
                     EventKind::ObjectivelyDown => {
@@ -356,6 +394,17 @@ impl Checks {
 
     fn sends(&mut self, now: Time, n: usize, synced: &Registry, command: &Command) {
         match command {
+            Command::TellView {
+                group,
+                host,
+                port,
+                down: true,
+                ..
+            } => {
+                if let Some(addr) = Addr::parse(host, *port) {
+                    self.ledger.says_down(now, n, group, &addr);
+                }
+            }
             Command::Hello { message } => self.says_hello(now, n, synced, message),
             Command::AskDown {
                 epoch,
@@ -445,9 +494,17 @@ impl Checks {
 
     /// A failover has ended for the coordinator that led it.
     pub(crate) fn ended(&mut self, now: Time, n: usize, group: &GroupName, receipt: &FailoverReceipt) {
-        if receipt.cause == Cause::ObjectivelyDown && receipt.phases.election.is_some() {
+        // Where a log is shared, whoever leads next goes on in the same epoch.
+        if !self.is_logged && receipt.cause == Cause::ObjectivelyDown && receipt.phases.election.is_some() {
             self.leads(now, n, group, receipt.epoch);
         }
+    }
+}
+
+fn nobody() -> SentinelId {
+    match SentinelId::new("nobody") {
+        Ok(id) => id,
+        Err(_) => unreachable!("a plain id"),
     }
 }
 

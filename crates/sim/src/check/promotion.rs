@@ -42,7 +42,7 @@ impl Checks {
             self.broken(now, Invariant::AgreedPromotion, what);
             return;
         };
-        if failover.cause == Cause::ObjectivelyDown {
+        if failover.cause == Cause::ObjectivelyDown && !self.is_logged {
             let votes = self.ledger.votes_for(name, failover.epoch, &registry.my_id);
             if votes <= self.voters / 2 {
                 let what = format!(

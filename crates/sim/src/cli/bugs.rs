@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
 use bellwether_core::bugs::{Bug, plant};
-use bellwether_sim::{Invariant, Profile, Report, run};
+use bellwether_sim::{Coordination, Invariant, Profile, Report, run};
 
 /// Within how many seeds a bug must be caught.
 const MAX_SEEDS: u64 = 3_000;
@@ -19,6 +19,9 @@ pub(crate) struct Bugs {
     /// The kind of world; each seed takes its turn among all of them if none is named.
     #[arg(long, value_parser = super::profile)]
     profile: Option<Profile>,
+    /// How the coordinators agree. Those bugs that are about the other way do not show.
+    #[arg(long, value_parser = super::coordination, default_value = "vote")]
+    coordination: Coordination,
     /// How many threads play.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
@@ -80,7 +83,10 @@ impl Bugs {
             let violation = report.violation?;
             first = report.seed + 1;
             // What is broken without the bug shows nothing about it.
-            if run(report.seed, profile, false).violation.is_none() {
+            if run(report.seed, profile, self.coordination, false)
+                .violation
+                .is_none()
+            {
                 return Some(Catch {
                     seed: report.seed,
                     profile,
@@ -106,7 +112,7 @@ impl Bugs {
                     return mine;
                 }
                 let profile = self.profile.unwrap_or_else(|| Profile::of_turn(seed));
-                let report = run(seed, profile, false);
+                let report = run(seed, profile, self.coordination, false);
                 if report.violation.is_some() {
                     found.fetch_min(seed, Ordering::Relaxed);
                     mine.get_or_insert((report, profile));

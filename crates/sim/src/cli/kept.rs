@@ -1,12 +1,14 @@
-//! Seeds that are kept in a file: `SEED PROFILE`, one to a line, with what follows a `#` for people.
+//! Seeds that are kept in a file: `SEED PROFILE`, or `SEED PROFILE raft`, one to a line, with what follows a `#` for people.
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use bellwether_sim::Profile;
+use anyhow::{Context, Result, bail};
+use bellwether_sim::Coordination;
+
+use super::Kind;
 
 /// What the file holds.
-pub(super) fn read(path: &Path) -> Result<Vec<(u64, Profile)>> {
+pub(super) fn read(path: &Path) -> Result<Vec<(u64, Kind)>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let lines = text.lines().enumerate();
     let lines = lines.map(|(n, line)| (n, line.split('#').next().unwrap_or_default().trim()));
@@ -16,22 +18,36 @@ pub(super) fn read(path: &Path) -> Result<Vec<(u64, Profile)>> {
         .collect()
 }
 
-fn parse(line: &str) -> Result<(u64, Profile)> {
-    let (seed, profile) = line
-        .split_once(char::is_whitespace)
-        .context("a line is SEED PROFILE")?;
+fn parse(line: &str) -> Result<(u64, Kind)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (seed, profile, coordination) = match words[..] {
+        [seed, profile] => (seed, profile, Coordination::Vote),
+        [seed, profile, coordination] => (seed, profile, super::coordination(coordination)?),
+        _ => bail!("a line is SEED PROFILE [COORDINATION]"),
+    };
+    let kind = Kind {
+        profile: super::profile(profile)?,
+        coordination,
+    };
     let seed = seed.parse().with_context(|| format!("{seed:?} is no seed"))?;
-    Ok((seed, super::profile(profile.trim())?))
+    Ok((seed, kind))
 }
 
 #[cfg(test)]
 mod tests {
+    use bellwether_sim::Profile;
+
     use super::*;
 
     #[test]
     fn a_line_names_seed_and_profile() {
-        assert_eq!(parse("12   disk").ok(), Some((12, Profile::Disk)));
-        for line in ["12", "x disk", "12 dis", "12 disk swarm"] {
+        let kind = |coordination| Kind {
+            profile: Profile::Disk,
+            coordination,
+        };
+        assert_eq!(parse("12   disk").ok(), Some((12, kind(Coordination::Vote))));
+        assert_eq!(parse("12 disk raft").ok(), Some((12, kind(Coordination::Raft))));
+        for line in ["12", "x disk", "12 dis", "12 disk swarm", "12 disk raft raft"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

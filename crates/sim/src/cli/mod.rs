@@ -9,7 +9,7 @@ mod seeds;
 mod step;
 
 use anyhow::{Result, anyhow};
-use bellwether_sim::{Planned, Profile, Setup, Time};
+use bellwether_sim::{Coordination, Planned, Profile, Setup, Time};
 use clap::{Parser, Subcommand};
 
 /// Plays failovers in a simulated world and checks every promise after every step.
@@ -68,6 +68,9 @@ struct Chosen {
     /// The kind of world; the one that `run` plays for this seed if none is named.
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
+    /// How the coordinators agree: `vote` or `raft`.
+    #[arg(long, value_parser = coordination, default_value = "vote")]
+    coordination: Coordination,
     /// Entries of the plan to leave out, by number.
     #[arg(long, value_delimiter = ',')]
     without: Vec<usize>,
@@ -79,7 +82,7 @@ impl Chosen {
     }
 
     fn world(&self) -> (Setup, Vec<Planned>) {
-        let (setup, plan) = Setup::of(self.seed, self.profile());
+        let (setup, plan) = Setup::of(self.seed, self.profile(), self.coordination);
         let kept = plan.into_iter().enumerate();
         let kept = kept
             .filter(|(n, _)| !self.without.contains(n))
@@ -93,6 +96,27 @@ fn profile(word: &str) -> Result<Profile> {
         let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
         anyhow!("no profile {word:?}; there are {}", known.join(", "))
     })
+}
+
+fn coordination(word: &str) -> Result<Coordination> {
+    Coordination::from_name(word).ok_or_else(|| anyhow!("no coordination {word:?}; there are vote and raft"))
+}
+
+/// One world: what a seed is played in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    profile: Profile,
+    coordination: Coordination,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.profile.name())?;
+        match self.coordination {
+            Coordination::Vote => Ok(()),
+            Coordination::Raft => write!(f, " --coordination {}", self.coordination.name()),
+        }
+    }
 }
 
 /// Seconds with up to three digits behind the point.

@@ -21,9 +21,10 @@ impl Replay {
     pub(crate) fn run(self) -> Result<bool> {
         let (setup, plan) = self.chosen.world();
         println!(
-            "seed {} profile {}: {} coordinators, quorum {}, {} groups of {} servers, {}",
+            "seed {} profile {} coordination {}: {} coordinators, quorum {}, {} groups of {} servers, {}",
             setup.seed,
             self.chosen.profile().name(),
+            self.chosen.coordination.name(),
             setup.coordinators,
             setup.quorum,
             setup.groups,

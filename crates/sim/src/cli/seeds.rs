@@ -5,15 +5,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use bellwether_sim::{Coverage, Profile, Report, Setup, run, shrink};
+use anyhow::{Context, Result, bail, ensure};
+use bellwether_sim::{Coordination, Coverage, Fault, Profile, Report, Setup, run, shrink};
 
-use super::{kept, profile};
+use super::{Kind, kept, profile};
 
 /// From how many seeds on what was never met (a kind of fault, a moment, a cause or an end of a failover) is a failure:
 /// fewer may miss it by chance.
 const ENOUGH_SEEDS: u64 = 3_000;
-/// How many broken seeds are described.
+/// How many broken seeds are made shorter; the others are only named.
 const MAX_SHOWN: usize = 5;
 
 #[derive(Debug, clap::Args)]
@@ -21,12 +21,15 @@ pub(crate) struct Run {
     /// The seeds, as FIRST..LAST, the last one not included.
     #[arg(long, value_parser = range, default_value = "0..1000", conflicts_with = "kept")]
     seeds: (u64, u64),
-    /// Play those of a file instead, with lines of SEED PROFILE.
+    /// Play those of a file instead, with lines of SEED PROFILE [COORDINATION].
     #[arg(long)]
     kept: Option<PathBuf>,
     /// The kind of world; each seed takes its turn among all of them if none is named.
     #[arg(long, value_parser = profile)]
     profile: Option<Profile>,
+    /// How the coordinators agree: `vote`, `raft`, or `both`, each seed one way and then the other.
+    #[arg(long, value_parser = coordinations, default_value = "vote")]
+    coordination: Coordinations,
     /// How many threads play.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
@@ -36,6 +39,20 @@ pub(crate) struct Run {
     /// Go on after a broken promise, and tell them all at the end.
     #[arg(long)]
     keep_going: bool,
+}
+
+/// One way to agree, or both.
+#[derive(Clone, Copy, Debug)]
+struct Coordinations(&'static [Coordination]);
+
+fn coordinations(word: &str) -> Result<Coordinations> {
+    let all = Coordination::ALL;
+    let found = all.iter().position(|one| one.name() == word);
+    match found {
+        Some(at) => Ok(Coordinations(&all[at..=at])),
+        None if word == "both" => Ok(Coordinations(all)),
+        None => bail!("no coordination {word:?}; there are vote, raft and both"),
+    }
 }
 
 fn range(word: &str) -> Result<(u64, u64)> {
@@ -51,8 +68,8 @@ struct Sum {
     played: u64,
     coverage: Coverage,
     simulated: Duration,
-    slowest: Option<(Duration, u64, Profile)>,
-    broken: Vec<(Report, Profile)>,
+    slowest: Option<(Duration, u64, Kind)>,
+    broken: Vec<(Report, Kind)>,
 }
 
 impl Run {
@@ -75,12 +92,12 @@ impl Run {
         Ok(self.tell(&sum, begun.elapsed()))
     }
 
-    fn run_kept(seeds: &[(u64, Profile)]) -> Result<bool> {
+    fn run_kept(seeds: &[(u64, Kind)]) -> Result<bool> {
         let mut broken = 0;
-        for (seed, profile) in seeds {
-            let report = run(*seed, *profile, false);
+        for (seed, kind) in seeds {
+            let report = run(*seed, kind.profile, kind.coordination, false);
             broken += usize::from(report.violation.is_some());
-            describe(&report, *profile);
+            describe(&report, *kind);
         }
         println!("{} kept seeds played, {broken} broken", seeds.len());
         Ok(broken == 0)
@@ -94,21 +111,31 @@ impl Run {
                 break;
             }
             let profile = self.profile_of(seed);
-            let report = run(seed, profile, false);
-            if report.violation.is_some() && !self.keep_going {
-                stop.store(true, Ordering::Relaxed);
+            for coordination in self.coordination.0 {
+                let kind = Kind {
+                    profile,
+                    coordination: *coordination,
+                };
+                self.play_one(seed, kind, stop, sum);
             }
-            let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            sum.played += 1;
-            sum.coverage.merge(&report.coverage);
-            sum.simulated += report.simulated;
-            if let Some(after) = report.settled_after {
-                let slowest = (after, seed, profile);
-                sum.slowest = sum.slowest.max(Some(slowest));
-            }
-            if report.violation.is_some() {
-                sum.broken.push((report, profile));
-            }
+        }
+    }
+
+    fn play_one(&self, seed: u64, kind: Kind, stop: &AtomicBool, sum: &Mutex<Sum>) {
+        let report = run(seed, kind.profile, kind.coordination, false);
+        if report.violation.is_some() && !self.keep_going {
+            stop.store(true, Ordering::Relaxed);
+        }
+        let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sum.played += 1;
+        sum.coverage.merge(&report.coverage);
+        sum.simulated += report.simulated;
+        if let Some(after) = report.settled_after {
+            let slowest = (after, seed, kind);
+            sum.slowest = sum.slowest.max(Some(slowest));
+        }
+        if report.violation.is_some() {
+            sum.broken.push((report, kind));
         }
     }
 
@@ -128,19 +155,21 @@ impl Run {
             sum.simulated.as_secs_f64() / 3_600.0,
             ended as f64 / seconds / self.threads as f64,
         );
-        if let Some((after, seed, profile)) = sum.slowest {
+        if let Some((after, seed, kind)) = sum.slowest {
             let after = after.as_secs_f64();
-            println!(
-                "slowest to settle after the last fault: {after:.1} s (seed {seed}, profile {})",
-                profile.name()
-            );
+            println!("slowest to settle after the last fault: {after:.1} s (seed {seed}, profile {kind})");
         }
         let missing = self.missing(sum);
         if !missing.is_empty() {
             println!("never met: {}", missing.join(", "));
         }
-        for (report, profile) in sum.broken.iter().take(MAX_SHOWN) {
-            describe(report, *profile);
+        for (report, kind) in sum.broken.iter().take(MAX_SHOWN) {
+            describe(report, *kind);
+        }
+        for (report, kind) in sum.broken.iter().skip(MAX_SHOWN) {
+            if let Some(violation) = &report.violation {
+                println!("seed {} profile {kind}: {violation}", report.seed);
+            }
         }
         println!("{} broken", sum.broken.len());
         sum.broken.is_empty() && missing.is_empty()
@@ -150,10 +179,18 @@ impl Run {
         if sum.played < ENOUGH_SEEDS {
             return Vec::new();
         }
-        let kinds = self.profile.unwrap_or(Profile::Swarm).kinds();
+        let plays = |one: Coordination| self.coordination.0.contains(&one);
+        let mut kinds = self.profile.unwrap_or(Profile::Swarm).kinds();
+        if plays(Coordination::Raft) && self.profile != Some(Profile::Handover) {
+            kinds.extend(Fault::OF_A_LOG);
+        }
+        if !plays(Coordination::Vote) {
+            // Where a member is the log says: nobody moves by himself.
+            kinds.retain(|kind| *kind != "replaced-coordinator");
+        }
         let mut missing = sum.coverage.missing_faults(&kinds);
         // A profile by itself has its own part of the world.
-        if matches!(self.profile, None | Some(Profile::Swarm)) {
+        if matches!(self.profile, None | Some(Profile::Swarm)) && plays(Coordination::Vote) {
             missing.extend(sum.coverage.missing());
         }
         missing
@@ -161,12 +198,12 @@ impl Run {
 }
 
 /// A broken seed, with the fewest faults that still break it.
-fn describe(report: &Report, profile: Profile) {
+fn describe(report: &Report, kind: Kind) {
     let Some(violation) = &report.violation else {
         return;
     };
-    println!("seed {} profile {}: {violation}", report.seed, profile.name());
-    let (setup, plan) = Setup::of(report.seed, profile);
+    println!("seed {} profile {kind}: {violation}", report.seed);
+    let (setup, plan) = Setup::of(report.seed, kind.profile, kind.coordination);
     let dropped = shrink(&setup, &plan, violation.invariant);
     for (n, entry) in plan.iter().enumerate().filter(|(n, _)| !dropped.contains(n)) {
         println!("  {n}: {entry}");
@@ -178,8 +215,7 @@ fn describe(report: &Report, profile: Profile) {
         format!(" --without {}", without.join(","))
     };
     println!(
-        "  bellwether-sim replay {} --profile {}{without}",
-        report.seed,
-        profile.name()
+        "  bellwether-sim replay {} --profile {kind}{without}",
+        report.seed
     );
 }

@@ -129,6 +129,7 @@ fn setup(cast: Cast, seed: u64, rng: &mut Xoshiro256PlusPlus) -> Setup {
     let mut ranks: Vec<usize> = (0..cast.coordinators).collect();
     ranks.shuffle(rng);
     Setup {
+        log: None,
         seed,
         coordinators: cast.coordinators,
         ranks,

@@ -214,11 +214,12 @@ mod tests {
     use super::*;
     use crate::fault::{CoordinatorPick, Data, Fault, Planned, ServerPick, When};
     use crate::plan::{Profile, Setup};
+    use crate::shared_log::Coordination;
 
     /// The longest gap, and the longest time between two writes, of a client whose primary is dead for 15 s while
     /// so many coordinators are dead for the first 5 s of that.
     fn gaps(dead_coordinators: usize) -> (Duration, Duration) {
-        let (setup, _) = Setup::of(8, Profile::Handover);
+        let (setup, _) = Setup::of(8, Profile::Handover, Coordination::Vote);
         let setup = Setup {
             coordinators: 3,
             ranks: vec![0, 1, 2],

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{
-    Addr, AddressBook, Answer, Cause, ClientToken, Command, Coordinator, Effect, Epoch, EventKind, GroupName,
-    Input, LinkId, LinkKind, Outcome, PersistSeq, Pong, Registry, Reply, Request, RequestId, SentinelId,
-    Settings, Verdict,
+    Addr, AddressBook, Answer, Cause, ClientToken, Command, Coordinator, Effect, Epoch, EventKind,
+    FailoverReceipt, GroupName, Input, LinkId, LinkKind, Outcome, PersistSeq, Pong, Registry, ReplicatedLog,
+    Reply, Request, RequestId, SentinelId, Settings, Verdict,
 };
+use bellwether_raft::Restored;
 use rand::RngExt;
 
 use super::faults::Undo;
-use super::{Due, State, World};
+use super::shared::Leaving;
+use super::{Due, SharedLog, State, World};
 use crate::check::{RELEASED_WITHIN, server_in};
 use crate::clock::Clock;
 use crate::coverage::leader_lost;
@@ -51,7 +53,9 @@ pub(crate) struct Node {
     pub(crate) leapt_at: Time,
     pub(crate) wake_at: Option<Time>,
     turn_at: Option<Time>,
-    links: BTreeMap<LinkId, ConnId>,
+    pub(super) links: BTreeMap<LinkId, ConnId>,
+    /// What waits to leave on a connection.
+    pub(super) leaving: BTreeMap<LinkId, Leaving>,
     /// Those that the core has given up are among them until they are closed.
     conns: BTreeMap<ConnId, LinkId>,
     asked: BTreeMap<ClientToken, Asked>,
@@ -64,12 +68,24 @@ struct Asked {
     conn: ConnId,
     id: RequestId,
     meant: Option<(GroupName, Addr)>,
+    /// It is a frame of the log: if it is refused, the connection goes with it.
+    is_frame: bool,
 }
 
 impl Node {
-    pub(crate) fn new(machine: Machine, registry: Registry, now: Time, seed: u64, drift_ppm: i64) -> Self {
+    pub(crate) fn new(
+        (n, machine): (usize, Machine),
+        registry: Registry,
+        shared: Option<&SharedLog>,
+        now: Time,
+        (seed, drift_ppm): (u64, i64),
+    ) -> Self {
         let clock = Clock::new(now, drift_ppm);
-        let core = Coordinator::new(settings(seed), registry.clone(), clock.read(now));
+        let at = clock.read(now);
+        let core = match shared {
+            None => Coordinator::new(settings(seed), registry.clone(), at),
+            Some(log) => log.coordinator(n, (seed, settings(seed)), Restored::default(), at),
+        };
         Self {
             machine,
             core,
@@ -84,6 +100,7 @@ impl Node {
             wake_at: Some(now),
             turn_at: Some(now),
             links: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             conns: BTreeMap::new(),
             asked: BTreeMap::new(),
             last_token: 0,
@@ -126,9 +143,12 @@ impl World {
         let drift_ppm = self.rng.random_range(-MAX_DRIFT_PPM..=MAX_DRIFT_PPM);
         let node = &mut self.nodes[n];
         node.clock = Clock::new(now, drift_ppm);
-        let registry = node.disk.load();
-        self.checks.started(now, n, &registry);
-        node.core = Coordinator::new(settings(seed), registry, node.clock.read(now));
+        let at = node.clock.read(now);
+        node.core = match &self.shared {
+            None => Coordinator::new(settings(seed), node.disk.load(), at),
+            Some(log) => log.coordinator(n, (seed, settings(seed)), node.disk.log().restored(), at),
+        };
+        self.checks.started(now, n, node.core.registry());
         node.state = State::Running;
         node.life += 1;
         node.book = Arc::default();
@@ -145,6 +165,7 @@ impl World {
         node.state = State::Dead;
         let interrupted = node.disk.crash(lands);
         node.links.clear();
+        node.leaving.clear();
         node.conns.clear();
         node.asked.clear();
         node.turn_at = None;
@@ -224,6 +245,7 @@ impl World {
         let steady = self.is_steady(n);
         let registry = self.nodes[n].core.registry();
         self.checks.decided(self.now, n, registry, steady);
+        self.look_at_log(n, steady);
     }
 
     /// A coordinator's process dies or stops between two of its effects.
@@ -247,7 +269,14 @@ impl World {
 
     fn carry_out(&mut self, n: usize, effect: Effect) {
         let now = self.now;
-        self.checks.visible(now, n, self.nodes[n].disk.synced(), &effect);
+        let node = &self.nodes[n];
+        // What comes from the log is committed: it is with a majority, which is looked at by itself.
+        let durable = if self.shared.is_some() {
+            node.core.registry()
+        } else {
+            node.disk.synced()
+        };
+        self.checks.visible(now, n, durable, &effect);
         match effect {
             Effect::Connect { link, to, kind } => {
                 self.checks.connects(now, n, link, to, &kind);
@@ -264,6 +293,7 @@ impl World {
             }
             Effect::Disconnect { link } => {
                 self.checks.disconnected(n, link);
+                self.nodes[n].leaving.remove(&link);
                 if let Some(conn) = self.nodes[n].links.remove(&link) {
                     // Another task holds the socket, and does not see at once that nobody wants it any more.
                     let most = HANG_UP_MICROS[self.turns.random_range(0..HANG_UP_MICROS.len())];
@@ -271,10 +301,10 @@ impl World {
                     self.after(wait, Due::HangUp(n, self.nodes[n].life, conn));
                 }
             }
-            Effect::Send { link, batch, .. } => {
+            Effect::Send { link, batch, until } => {
                 if let Some(conn) = self.nodes[n].links.get(&link).copied() {
-                    self.check_orders(n, conn, &batch);
-                    self.send(conn, End::Acceptor, Packet::Data(Message::Commands(batch)));
+                    self.check_orders(n, conn, &batch, until.is_some());
+                    self.leave(n, link, batch, until);
                 }
             }
             Effect::Persist { seq } => {
@@ -310,25 +340,41 @@ impl World {
                 }
             }
             Effect::FailoverEnded { group, receipt } => {
-                self.coverage.failover(&receipt);
-                self.checks.ended(now, n, &group, &receipt);
-                let given_up = matches!(receipt.outcome, Outcome::Aborted(_));
-                let old = self
-                    .servers
-                    .iter()
-                    .position(|host| Addr::from(host.addr) == receipt.old_primary);
-                if let Some(old) = old.filter(|_| given_up && receipt.cause == Cause::Coordinated) {
-                    self.after(RELEASED_WITHIN, Due::Released(old, n, now));
-                }
+                self.failover_ended(n, &group, &receipt);
             }
-            Effect::WriteLog(_) => unreachable!("coordinators that vote share no log"),
+            Effect::WriteLog(write) => {
+                let usual = Duration::from_micros(self.rng.random_range(WRITE_MICROS));
+                self.write_log(n, *write, usual);
+            }
             Effect::Resolve { .. } | Effect::RunScript { .. } | Effect::LogLevel(_) | Effect::Exit { .. } => {
             }
         }
     }
 
+    fn failover_ended(&mut self, n: usize, group: &GroupName, receipt: &FailoverReceipt) {
+        let now = self.now;
+        // Where a log is shared, everybody tells it.
+        if self.shared.is_some() && !self.checks.ends_first(group, receipt.epoch) {
+            return;
+        }
+        self.coverage.failover(receipt);
+        self.checks.ended(now, n, group, receipt);
+        let given_up = matches!(receipt.outcome, Outcome::Aborted(_));
+        let old = self
+            .servers
+            .iter()
+            .position(|host| Addr::from(host.addr) == receipt.old_primary);
+        if let Some(old) = old.filter(|_| given_up && receipt.cause == Cause::Coordinated) {
+            let by = match self.servers[old].handing_over {
+                Some((by, _)) if self.shared.is_some() => by,
+                _ => n,
+            };
+            self.after(RELEASED_WITHIN, Due::Released(old, by, now));
+        }
+    }
+
     /// Looks at what a coordinator is about to order of a server.
-    fn check_orders(&mut self, n: usize, conn: ConnId, batch: &[(RequestId, Command)]) {
+    fn check_orders(&mut self, n: usize, conn: ConnId, batch: &[(RequestId, Command)], ends: bool) {
         for (_, command) in batch {
             let Some(to) = self.network.target(conn) else {
                 continue;
@@ -360,6 +406,7 @@ impl World {
                 self.check_stranger(n, to, primary);
             }
             if follow.is_none() {
+                self.check_order_ends(n, ends);
                 let target = self.servers.iter().position(|host| host.addr == to);
                 let registry = self.nodes[n].core.registry();
                 self.checks
@@ -420,6 +467,7 @@ impl World {
         let node = &mut self.nodes[n];
         if let Some(link) = node.conns.remove(&conn) {
             node.links.remove(&link);
+            node.leaving.remove(&link);
             self.checks.disconnected(n, link);
             let reason = reason.to_owned();
             self.give(n, Input::LinkDown { link, reason });
@@ -463,6 +511,7 @@ impl World {
     /// Another coordinator asks.
     fn asked(&mut self, n: usize, conn: ConnId, id: RequestId, command: Command) {
         let mut meant = None;
+        let mut is_frame = false;
         let request = match command {
             Command::Ping => {
                 self.send(
@@ -473,6 +522,23 @@ impl World {
                 return;
             }
             Command::Hello { message } => Request::Hello { message },
+            Command::Frame { from, bytes } => {
+                is_frame = true;
+                Request::Frame { from, bytes }
+            }
+            Command::TellView {
+                from,
+                group,
+                host,
+                port,
+                down,
+            } => Request::View {
+                from: from.to_string(),
+                group: group.to_string(),
+                host,
+                port: port.to_string(),
+                down: if down { "down" } else { "up" }.to_owned(),
+            },
             Command::AskDown {
                 host,
                 port,
@@ -503,7 +569,13 @@ impl World {
         let node = &mut self.nodes[n];
         node.last_token += 1;
         let token = ClientToken(node.last_token);
-        node.asked.insert(token, Asked { conn, id, meant });
+        let asked = Asked {
+            conn,
+            id,
+            meant,
+            is_frame,
+        };
+        node.asked.insert(token, asked);
         self.give(n, Input::Request { token, request });
     }
 
@@ -516,7 +588,13 @@ impl World {
     }
 
     fn answered(&mut self, n: usize, token: ClientToken, answer: Answer) {
-        let Some(Asked { conn, id, meant }) = self.nodes[n].asked.remove(&token) else {
+        let Some(Asked {
+            conn,
+            id,
+            meant,
+            is_frame,
+        }) = self.nodes[n].asked.remove(&token)
+        else {
             self.trace.line(self.now, || {
                 format!("{} answers the operator: {answer:?}", Actor::Coordinator(n))
             });
@@ -540,7 +618,12 @@ impl World {
             Answer::Refused(refusal) => Reply::Refused(refusal.to_string()),
             _ => Reply::Done,
         };
+        let closes = is_frame && matches!(reply, Reply::Refused(_));
         self.send(conn, End::Dialer, Packet::Data(Message::Reply(id, reply)));
+        if closes {
+            self.coverage.count("frame-refused");
+            self.hang_up(conn, End::Acceptor);
+        }
     }
 
     /// Where most coordinators that live see the primary of a group.
@@ -559,6 +642,12 @@ impl World {
 
     /// Who leads or seeks to lead a failover of a group.
     pub(crate) fn leader(&self, group: &GroupName) -> Option<usize> {
+        if self.shared.is_some() {
+            let place = |node: &Node| node.core.log().map(ReplicatedLog::place).unwrap_or_default();
+            let alive = (0..self.nodes.len()).filter(|n| self.nodes[*n].state != State::Dead);
+            let leading = alive.filter(|n| place(&self.nodes[*n]).leads);
+            return leading.max_by_key(|n| place(&self.nodes[*n]).term);
+        }
         self.nodes.iter().position(|node| {
             node.state != State::Dead
                 && node

@@ -200,7 +200,9 @@ impl World {
                     }
                 },
                 (Waiting::Written(seq), Actor::Coordinator(n)) => self.written(n, life, seq),
-                (Waiting::Written(_), _) => {}
+                (Waiting::LogWritten(seq), Actor::Coordinator(n)) => self.log_written(n, life, seq),
+                (Waiting::Leave(link), Actor::Coordinator(n)) => self.have_left(n, link),
+                (Waiting::Written(_) | Waiting::LogWritten(_) | Waiting::Leave(_), _) => {}
                 (Waiting::ConnectTimeout(conn, greeted), _) => self.connect_timeout(conn, greeted),
             }
         }
@@ -216,7 +218,7 @@ impl World {
         for one in waiting {
             let conn = match &one {
                 Waiting::Flight(flight) => Some(flight.conn),
-                Waiting::Written(_) => None,
+                Waiting::Written(_) | Waiting::LogWritten(_) | Waiting::Leave(_) => None,
                 Waiting::ConnectTimeout(conn, _) => Some(*conn),
             };
             let rank = *ranks

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{Addr, EventKind, Request};
+use bellwether_core::{Addr, EventKind, LogOrder, Request};
 use rand::RngExt;
 
 use super::{Due, State, World};
@@ -21,6 +21,7 @@ pub(crate) enum Undo {
     ResumeServer(usize),
     CalmServer(usize),
     StartCoordinator(usize),
+    StartCoordinators(Vec<usize>),
     ResumeCoordinator(usize),
     EmptyDisk(usize),
     FastDisk(usize),
@@ -141,6 +142,14 @@ impl World {
                 self.crash_coordinator(n, false);
                 lasting(lasts, Undo::StartCoordinator(n))
             }
+            Fault::CrashCoordinators(lasts) => {
+                let running = |n: &usize| self.nodes[*n].state == State::Running;
+                let all: Vec<usize> = (0..self.nodes.len()).filter(running).collect();
+                for n in &all {
+                    self.crash_coordinator(*n, false);
+                }
+                lasting(lasts, Undo::StartCoordinators(all))
+            }
             Fault::PauseCoordinator(pick, lasts) => {
                 let n = self.running_coordinator(pick)?;
                 self.nodes[n].state = State::Paused(Vec::new());
@@ -240,6 +249,7 @@ impl World {
                         Request::Failover { name, option }
                     }
                     Order::Reset => Request::Reset { pattern: name },
+                    Order::TransferLead => Request::Log(LogOrder::Transfer { to: None }),
                 };
                 self.checks.ordered(order);
                 self.order(n, request);
@@ -275,11 +285,8 @@ impl World {
                 self.set_priority(n, 100);
                 self.make_busy(n, false);
             }
-            Undo::StartCoordinator(n) => {
-                if self.nodes[n].state == State::Dead && self.is_powered(self.nodes[n].machine) {
-                    self.start_coordinator(n);
-                }
-            }
+            Undo::StartCoordinator(n) => self.start_again(n),
+            Undo::StartCoordinators(all) => all.into_iter().for_each(|n| self.start_again(n)),
             Undo::ResumeCoordinator(n) => self.resume(Actor::Coordinator(n)),
             Undo::EmptyDisk(n) => {
                 self.nodes[n].disk.has_room();
@@ -304,6 +311,12 @@ impl World {
             }
         }
         self.look_for_majority();
+    }
+
+    fn start_again(&mut self, n: usize) {
+        if self.nodes[n].state == State::Dead && self.is_powered(self.nodes[n].machine) {
+            self.start_coordinator(n);
+        }
     }
 
     /// Everything that lasts ends, and nothing more goes wrong.
@@ -508,7 +521,7 @@ impl World {
                 let name = &self.groups[group % self.groups.len()];
                 let record = self
                     .leader(name)
-                    .map(|n| &self.nodes[n].core.registry().groups[name]);
+                    .and_then(|n| self.nodes[n].core.registry().groups.get(name));
                 let candidate = record.and_then(|record| record.failover.as_ref()?.candidate.clone());
                 candidate
                     .and_then(|addr| of(group).find(|n| addr == self.servers[*n].addr.into()))

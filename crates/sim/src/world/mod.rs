@@ -9,13 +9,16 @@ mod faults;
 mod portrait;
 mod scripted;
 mod server;
+mod shared;
 mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{Event, GroupName, GroupOptions, GroupRecord, PersistSeq, Registry, SentinelId};
+use bellwether_core::{
+    Event, GroupName, GroupOptions, GroupRecord, LinkId, PersistSeq, Registry, SentinelId,
+};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -33,6 +36,7 @@ use crate::trace::Trace;
 pub(crate) use client::Writer;
 pub(crate) use coordinator::Node;
 pub(crate) use server::Host;
+pub(crate) use shared::SharedLog;
 
 /// Where every coordinator listens.
 pub(crate) const COORDINATOR_PORT: u16 = 26_379;
@@ -66,6 +70,8 @@ impl PartialEq for State {
 pub(crate) enum Waiting {
     Flight(Flight),
     Written(PersistSeq),
+    LogWritten(u64),
+    Leave(LinkId),
     ConnectTimeout(ConnId, bool),
 }
 
@@ -76,6 +82,10 @@ pub(crate) enum Due {
     Flight(Flight),
     /// A write of a coordinator, in this life, ends.
     Written(usize, u32, PersistSeq),
+    /// A write to the log of a coordinator, in this life, ends.
+    LogWritten(usize, u32, u64),
+    /// What waits at a connection of a coordinator, in this life, leaves.
+    Leave(usize, u32, LinkId),
     /// A connection has been waited for; `true` for its greetings too.
     ConnectTimeout(ConnId, bool),
     /// An entry of the plan strikes.
@@ -112,6 +122,8 @@ pub struct World {
     pub(crate) nodes: Vec<Node>,
     /// How many of them are of the fleet.
     pub(crate) members: usize,
+    /// The log that the coordinators share, if they do.
+    pub(crate) shared: Option<SharedLog>,
     pub(crate) servers: Vec<Host>,
     pub(crate) writers: Vec<Writer>,
     /// Connections of coordinators whose greetings are out, and whether they are to servers.
@@ -170,6 +182,7 @@ impl World {
             groups: (0..setup.groups).map(group_name).collect(),
             nodes: Vec::new(),
             members: setup.coordinators,
+            shared: None,
             servers: Vec::new(),
             writers: Vec::new(),
             greets: BTreeMap::new(),
@@ -220,14 +233,21 @@ impl World {
         }
         let ids: Vec<SentinelId> = setup.ranks.iter().copied().map(sentinel_id).collect();
         for n in 0..setup.coordinators {
-            let mut registry = Registry::new(ids[n].clone());
+            let id = if setup.log.is_some() {
+                shared::sentinel(n)
+            } else {
+                ids[n].clone()
+            };
+            let mut registry = Registry::new(id);
             for group in 0..setup.groups {
                 let mut options = GroupOptions::new(setup.quorum);
                 options.down_after = setup.down_after;
                 options.failover_timeout = setup.failover_timeout;
                 options.parallel_syncs = setup.parallel_syncs;
                 let mut record = GroupRecord::new(addr(group, 0).into(), options);
-                if setup.introduced {
+                if setup.introduced && setup.log.is_some() {
+                    record.replicas = (1..setup.servers).map(|m| addr(group, m).into()).collect();
+                } else if setup.introduced {
                     record.sentinels = (0..setup.coordinators)
                         .filter(|m| *m != n)
                         .map(|m| {
@@ -245,8 +265,21 @@ impl World {
                 self.rng.random_range(0..u64::MAX),
                 self.rng.random_range(-2_000..=2_000),
             );
-            self.checks.started(self.now, n, &registry);
-            let node = Node::new(coordinator_machine(n), registry, self.now, seed, drift);
+            if let Some(log) = setup.log {
+                let of = |n: usize| format!("{}:{COORDINATOR_PORT}", coordinator_machine(n).ip());
+                let addresses = (0..setup.coordinators).map(of);
+                let local = registry.clone();
+                self.shared
+                    .get_or_insert_with(|| SharedLog::new(log, addresses, local));
+            }
+            let node = Node::new(
+                (n, coordinator_machine(n)),
+                registry,
+                self.shared.as_ref(),
+                self.now,
+                (seed, drift),
+            );
+            self.checks.started(self.now, n, node.core.registry());
             self.nodes.push(node);
         }
         for n in 0..setup.writers {
@@ -374,6 +407,18 @@ impl World {
         self.violation().is_none()
     }
 
+    /// Where what happens to a coordinator in this life is to wait, if it is stopped.
+    fn stopped(&mut self, n: usize, life: u32) -> Option<&mut Vec<Waiting>> {
+        match &mut self.nodes[n] {
+            Node {
+                state: State::Paused(waiting),
+                life: present,
+                ..
+            } if *present == life => Some(waiting),
+            _ => None,
+        }
+    }
+
     fn happen(&mut self, due: Due) {
         match due {
             Due::Flight(flight) => self.arrive(flight),
@@ -385,6 +430,20 @@ impl World {
                 } => waiting.push(Waiting::Written(seq)),
                 _ => self.written(n, life, seq),
             },
+            Due::LogWritten(n, life, seq) => {
+                if let Some(waiting) = self.stopped(n, life) {
+                    waiting.push(Waiting::LogWritten(seq));
+                } else {
+                    self.log_written(n, life, seq);
+                }
+            }
+            Due::Leave(n, life, link) => {
+                if let Some(waiting) = self.stopped(n, life) {
+                    waiting.push(Waiting::Leave(link));
+                } else if self.nodes[n].life == life {
+                    self.have_left(n, link);
+                }
+            }
             Due::ConnectTimeout(conn, greeted) => self.connect_timeout(conn, greeted),
             Due::Strike(entry) => self.strike(entry),
             Due::Undo(entry) => self.undo(entry),

@@ -148,7 +148,8 @@ impl World {
         let seed = self.strange.random_range(0..u64::MAX);
         self.checks.joins();
         self.checks.started(self.now, n, &registry);
-        self.nodes.push(Node::new(machine, registry, self.now, seed, 0));
+        self.nodes
+            .push(Node::new((n, machine), registry, None, self.now, (seed, 0)));
         self.coverage.count("strange-coordinator");
         self.trace.line(self.now, || {
             format!("{} is at {} now, a stranger", Actor::Coordinator(n), machine.ip())
