@@ -320,7 +320,11 @@ impl Context {
                 (request, command)
             })
             .collect();
-        let until = self.agreement.orders_end_at().filter(|_| is_order(&batch));
+        let until = if is_order(&batch) {
+            self.agreement.order_ends_at()
+        } else {
+            None
+        };
         let effect = Effect::Send {
             link: id,
             batch,

@@ -443,8 +443,10 @@ impl Agreement for LogAgreement {
         }
     }
 
-    fn orders_end_at(&self) -> Option<Instant> {
-        Some(self.node.lease_until().unwrap_or(Instant::ZERO))
+    fn order_ends_at(&mut self) -> Option<Instant> {
+        let until = self.node.lease_until().unwrap_or(Instant::ZERO);
+        self.node.ordered(until);
+        Some(until)
     }
 
     fn log(&self) -> Option<&dyn ReplicatedLog> {

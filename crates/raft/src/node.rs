@@ -88,6 +88,10 @@ pub struct Node {
     introduced: BTreeSet<u64>,
     /// When a list of members was last sent to whom.
     told: BTreeMap<u64, Instant>,
+    /// Until when orders that follow from our lead may still leave.
+    orders_until: Instant,
+    /// What lets another member stand for election at once, while it has to wait for those orders.
+    offer: Option<Message>,
     /// Since when a snapshot is under way to whom.
     snapshots: BTreeMap<u64, Instant>,
     proposals: Proposals,
@@ -202,6 +206,8 @@ impl Node {
             hearsay: None,
             introduced: BTreeSet::new(),
             told: BTreeMap::new(),
+            orders_until: Instant::ZERO,
+            offer: None,
             snapshots: BTreeMap::new(),
             proposals: Proposals::new(timing.session(), settings.proposal_timeout, again),
             taken: Taken::default(),
@@ -273,6 +279,12 @@ impl Node {
             return None;
         }
         self.lease.until(self.settings.id, &self.members, self.now)
+    }
+
+    /// Something was ordered that may be done until then, at the end of the lease at the latest. Whoever this member hands
+    /// its lead to is told so only after that: it needs not wait for the lease to end.
+    pub fn ordered(&mut self, until: Instant) {
+        self.orders_until = self.orders_until.max(until);
     }
 
     /// Who the members are.

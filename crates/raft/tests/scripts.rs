@@ -123,6 +123,15 @@ fn play(cluster: &mut Cluster, words: &[&str]) -> Result<(), String> {
         }
         ["transfer", id, to] => transfer(cluster, member(id)?, Some(member(to)?))?,
         ["transfer", id] => transfer(cluster, member(id)?, None)?,
+        ["order", id] => {
+            cluster
+                .call(member(id)?, |node, _| {
+                    if let Some(until) = node.lease_until() {
+                        node.ordered(until);
+                    }
+                })
+                .ok_or("it is down")?;
+        }
         ["unreachable", id, to] => {
             let to = member(to)?;
             cluster

@@ -106,8 +106,8 @@ pub trait Agreement: fmt::Debug + Send {
         Duty::Act
     }
 
-    /// Until when an order to a server may leave; `None` if that does not matter.
-    fn orders_end_at(&self) -> Option<Instant> {
+    /// An order to a server is given: until when it may leave; `None` if that does not matter.
+    fn order_ends_at(&mut self) -> Option<Instant> {
         None
     }
 

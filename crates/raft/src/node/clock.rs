@@ -32,7 +32,8 @@ impl Node {
             .values()
             .min()
             .map(|since| *since + self.settings.snapshot_retry);
-        [ticks, proposals, snapshot].into_iter().flatten().min()
+        let offer = self.offer.as_ref().map(|_| self.orders_until);
+        [ticks, proposals, snapshot, offer].into_iter().flatten().min()
     }
 
     /// Lets time pass, without looking at what comes of it.
@@ -41,6 +42,7 @@ impl Node {
         self.tick();
         self.proposals.expire(self.now);
         self.retry_snapshots();
+        self.make_offer();
         self.abdicate();
     }
 
@@ -123,6 +125,15 @@ impl Node {
         let progress = self.raw.raft.prs().get(id);
         if progress.is_some_and(|progress| progress.state == ProgressState::Snapshot) {
             self.raw.report_snapshot(id, SnapshotStatus::Failure);
+        }
+    }
+
+    /// The lead is handed over once all that was ordered by its right has been done.
+    fn make_offer(&mut self) {
+        if self.now >= self.orders_until
+            && let Some(offer) = self.offer.take()
+        {
+            self.post(offer);
         }
     }
 

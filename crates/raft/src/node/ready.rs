@@ -243,7 +243,7 @@ impl Node {
         }
     }
 
-    fn post(&mut self, message: Message) {
+    pub(super) fn post(&mut self, message: Message) {
         let to = message.to;
         let (mut kind, mut round, mut echo) = (Kind::Raft, 0, 0);
         match message.get_msg_type() {
@@ -256,7 +256,13 @@ impl Node {
             MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse => {
                 echo = self.promise.echo(to, message.term);
             }
-            MessageType::MsgTimeoutNow => self.lease.void(),
+            MessageType::MsgTimeoutNow => {
+                self.lease.void();
+                if self.orders_until > self.now {
+                    self.offer = Some(message);
+                    return;
+                }
+            }
             _ => {}
         }
         let frame = Frame {
@@ -284,10 +290,12 @@ impl Node {
         let leads = role == StateRole::Leader;
         if leads && (!led || term != self.seen.0) {
             self.lease.restart(Some(self.now));
+            self.offer = None;
             self.taken.clear();
         } else if led && !leads {
             self.led_until = self.lease.majority(self.settings.id, &self.members, self.now);
             self.lease.restart(None);
+            self.offer = None;
         }
         self.snapshots.clear();
         self.seen = now_seen;
