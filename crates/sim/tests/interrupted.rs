@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use bellwether_sim::{
-    CoordinatorPick, Data, Fault, Interruption, Order, Planned, Profile, ServerPick, Setup, Time, When,
-    count_effects, run_interrupted,
+    Coordination, CoordinatorPick, Data, Fault, Interruption, LogSetup, Order, Planned, Profile, ServerPick,
+    Setup, Time, When, count_effects, run_interrupted,
 };
 
 /// When the failover is made necessary: all have found each other by then.
@@ -19,8 +19,8 @@ const EVERY: usize = 7;
 /// A seed whose coordinators all know each other.
 const SEED: u64 = 1;
 
-fn setup() -> Setup {
-    let (mut setup, _) = Setup::of(SEED, Profile::Planned);
+fn setup(coordination: Coordination) -> Setup {
+    let (mut setup, _) = Setup::of(SEED, Profile::Planned, coordination);
     setup.coordinators = 3;
     setup.ranks = vec![0, 1, 2];
     setup.quorum = 2;
@@ -34,6 +34,11 @@ fn setup() -> Setup {
     setup.writers = 1;
     setup.server.has_failover = true;
     setup.faults_end = ENDS;
+    setup.log = setup.log.map(|_| LogSetup {
+        log_bytes: 1 << 20,
+        keep_entries: 256,
+        slowness: 1,
+    });
     setup
 }
 
@@ -51,6 +56,8 @@ fn interrupt_everywhere(setup: &Setup, fault: Fault, how: Interruption) {
         Ok(text) => text.parse().expect("INTERRUPT_EVERY is a number"),
         Err(_) => EVERY,
     };
+    // Most of what goes to and fro with a shared log tells only that somebody is there.
+    let every = every * if setup.log.is_some() { EVERY } else { 1 };
     for after in (1..=effects).step_by(every) {
         let play = |lines| run_interrupted(setup, plan(), BEGINS, (leader, after), how, lines);
         let (report, interrupted) = play(false);
@@ -74,8 +81,8 @@ const fn hand_over() -> Fault {
 }
 
 /// A primary that dies may take writes with it; a hand-over may not.
-fn with_losses() -> Setup {
-    let mut setup = setup();
+fn with_losses(coordination: Coordination) -> Setup {
+    let mut setup = setup(coordination);
     setup.loses_nothing = false;
     setup
 }
@@ -83,23 +90,31 @@ fn with_losses() -> Setup {
 #[test]
 fn a_leader_that_dies_after_any_effect_of_a_failover_is_replaced() {
     let how = Interruption::Crash(Duration::from_millis(1_500));
-    interrupt_everywhere(&with_losses(), primary_dies(), how);
+    for coordination in Coordination::ALL {
+        interrupt_everywhere(&with_losses(*coordination), primary_dies(), how);
+    }
 }
 
 #[test]
 fn a_leader_that_stops_after_any_effect_of_a_failover_does_no_harm() {
     let how = Interruption::Pause(Duration::from_secs(3));
-    interrupt_everywhere(&with_losses(), primary_dies(), how);
+    for coordination in Coordination::ALL {
+        interrupt_everywhere(&with_losses(*coordination), primary_dies(), how);
+    }
 }
 
 #[test]
 fn a_leader_that_dies_after_any_effect_of_a_hand_over_loses_no_write() {
     let how = Interruption::Crash(Duration::from_millis(1_500));
-    interrupt_everywhere(&setup(), hand_over(), how);
+    for coordination in Coordination::ALL {
+        interrupt_everywhere(&setup(*coordination), hand_over(), how);
+    }
 }
 
 #[test]
 fn a_leader_that_stops_after_any_effect_of_a_hand_over_loses_no_write() {
     let how = Interruption::Pause(Duration::from_secs(3));
-    interrupt_everywhere(&setup(), hand_over(), how);
+    for coordination in Coordination::ALL {
+        interrupt_everywhere(&setup(*coordination), hand_over(), how);
+    }
 }

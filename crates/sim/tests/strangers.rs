@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bellwether_sim::{
-    CoordinatorPick, Data, Fault, Planned, Profile, Report, ServerPick, Setup, Stranger, Time, When, run_plan,
+    Coordination, CoordinatorPick, Data, Fault, Planned, Profile, Report, ServerPick, Setup, Stranger, Time,
+    When, run_plan,
 };
 
 /// How many worlds each kind is played in.
@@ -18,7 +19,7 @@ const fn at(millis: u64, fault: Fault) -> Planned {
 
 /// Plays these faults in a world of this seed, and then the death of the primary: who takes over then?
 fn play(seed: u64, groups: usize, faults: &[Planned]) -> Report {
-    let (mut setup, _) = Setup::of(seed, Profile::Crash);
+    let (mut setup, _) = Setup::of(seed, Profile::Crash, Coordination::Vote);
     setup.groups = groups;
     setup.servers = 3;
     setup.no_priority = None;

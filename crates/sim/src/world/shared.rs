@@ -95,6 +95,12 @@ impl World {
     pub(crate) fn write_log(&mut self, n: usize, write: LogWrite, usual: Duration) {
         let node = &mut self.nodes[n];
         let (life, seq) = (node.life, write.seq);
+        if write.snapshot.is_some() {
+            self.coverage.count(match write.reset {
+                true => "log-snapshot-from-leader",
+                false => "log-snapshot-taken",
+            });
+        }
         node.disk.begin_log(write);
         let wait = usual + node.disk.stall();
         self.after(wait, Due::LogWritten(n, life, seq));
