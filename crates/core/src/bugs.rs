@@ -23,6 +23,10 @@
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal,)+) => {
         /// A mistake on purpose.
+        #[cfg_attr(
+            not(feature = "seeded-bugs"),
+            expect(dead_code, reason = "some are made where the log is, which has its own list of them then")
+        )]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Bug {
             $($(#[doc = $doc])+ $bug,)+
@@ -115,13 +119,18 @@ bugs! {
     /// When a hand-over is given up, the old primary's writes stay held back until the server's own limit. Breaks 7:
     /// no write is taken although all is well.
     PauseNotReleased = "pause-not-released",
+    /// Of those who share a log, one that leads acts whether it has a lease or not. Two act at the same time.
+    ActWithoutLease = "act-without-lease",
+    /// An order of one that shares a log leaves even when its lease is over. Two act at the same time.
+    OrderAtAnyTime = "order-at-any-time",
+    /// The lead of a log is handed over while orders wait to leave. Two act at the same time.
+    LeadGoesBeforeOrders = "lead-goes-before-orders",
+    /// What a former leader of a log concluded counts in the term of the next one. Breaks 4.
+    CountConclusionOfAnyTerm = "count-conclusion-of-any-term",
 }
 
 #[cfg(feature = "seeded-bugs")]
-pub use planted::plant;
-
-#[cfg(feature = "seeded-bugs")]
-pub(crate) use planted::has;
+pub use planted::{has, plant};
 
 /// Whether the code is to make this mistake: never, without the feature.
 #[cfg(not(feature = "seeded-bugs"))]
@@ -146,13 +155,28 @@ mod planted {
         }
     }
 
+    impl Bug {
+        /// Whether only those can make it who share a log.
+        #[must_use]
+        pub const fn is_of_a_log(self) -> bool {
+            matches!(
+                self,
+                Self::ActWithoutLease
+                    | Self::OrderAtAnyTime
+                    | Self::LeadGoesBeforeOrders
+                    | Self::CountConclusionOfAnyTerm
+            )
+        }
+    }
+
     /// Makes every coordinator of this process make this mistake from now on, and no other.
     pub fn plant(bug: Option<Bug>) {
         PLANTED.store(bug.map_or(0, |bug| bug as usize + 1), Ordering::Relaxed);
     }
 
     /// Whether the code is to make this mistake.
-    pub(crate) fn has(bug: Bug) -> bool {
+    #[must_use]
+    pub fn has(bug: Bug) -> bool {
         PLANTED.load(Ordering::Relaxed) == bug as usize + 1
     }
 

@@ -18,6 +18,7 @@ use bellwether_core::{
 };
 
 use self::payload::{Part, Payload, READABLE, Shared, Waiting, common, cut, groups, is_own};
+use crate::bugs::{self, Bug};
 use crate::member::Members;
 use crate::node::{Committed, Node};
 use crate::proposal::{DropReason, Dropped};
@@ -219,7 +220,8 @@ impl LogAgreement {
                 return;
             }
         };
-        if payload.term.is_some_and(|concluded| concluded != term) {
+        let is_old = payload.term.is_some_and(|concluded| concluded != term);
+        if is_old && !bugs::has(Bug::CountConclusionOfAnyTerm) {
             let reason = "another coordinator leads by now";
             return self.drop_all(ours.unwrap_or_default(), reason.to_owned());
         }
@@ -276,6 +278,11 @@ impl LogAgreement {
             origins: waiting.into_iter().filter_map(|(_, origin)| origin).collect(),
             reason,
         });
+    }
+
+    /// Whether this one does what follows from what was decided.
+    fn acts(&self, now: Instant) -> bool {
+        self.node.may_act(now) || (bugs::has(Bug::ActWithoutLease) && self.node.is_leader())
     }
 
     /// Has the coordinator know who the others are.
@@ -436,7 +443,7 @@ impl Agreement for LogAgreement {
     fn duty(&self, now: Instant, group: &GroupName) -> Duty {
         if !self.node.is_leader() || self.problem.is_some() {
             Duty::Rest
-        } else if self.busy.contains_key(group) || !self.node.may_act(now) {
+        } else if self.busy.contains_key(group) || !self.acts(now) {
             Duty::Wait
         } else {
             Duty::Act
@@ -445,7 +452,12 @@ impl Agreement for LogAgreement {
 
     fn order_ends_at(&mut self) -> Option<Instant> {
         let until = self.node.lease_until().unwrap_or(Instant::ZERO);
-        self.node.ordered(until);
+        if bugs::has(Bug::OrderAtAnyTime) || bugs::has(Bug::ActWithoutLease) {
+            return Some(Instant::new(Duration::MAX));
+        }
+        if !bugs::has(Bug::LeadGoesBeforeOrders) {
+            self.node.ordered(until);
+        }
         Some(until)
     }
 
@@ -471,7 +483,7 @@ impl Agreement for LogAgreement {
     fn heard(&mut self, _: &GroupName, _: &SentinelId, _: Option<&SentinelId>, _: Epoch) {}
 
     fn standing(&self, _: &Registry, _: &GroupName) -> Standing {
-        if !self.node.may_act(self.now) {
+        if !self.acts(self.now) {
             return Standing::Open;
         }
         let (own, cluster) = (self.settings.log.id, self.settings.log.cluster);

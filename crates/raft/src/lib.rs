@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 mod agreement;
+mod bugs;
 mod check;
 mod codec;
 mod frame;

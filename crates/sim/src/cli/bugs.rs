@@ -19,9 +19,10 @@ pub(crate) struct Bugs {
     /// The kind of world; each seed takes its turn among all of them if none is named.
     #[arg(long, value_parser = super::profile)]
     profile: Option<Profile>,
-    /// How the coordinators agree. Those bugs that are about the other way do not show.
-    #[arg(long, value_parser = super::coordination, default_value = "vote")]
-    coordination: Coordination,
+    /// How the coordinators agree: with a shared log for the bugs that are about one, by votes for all others, if nothing is
+    /// said.
+    #[arg(long, value_parser = super::coordination)]
+    coordination: Option<Coordination>,
     /// How many threads play.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
@@ -75,6 +76,15 @@ impl Bugs {
         Ok(missed == 0)
     }
 
+    fn coordination(&self, bug: Bug) -> Coordination {
+        let its_own = if bug.is_of_a_log() {
+            Coordination::Raft
+        } else {
+            Coordination::Vote
+        };
+        self.coordination.unwrap_or(its_own)
+    }
+
     /// The first seed that shows the bug.
     fn catch(&self, bug: Bug) -> Option<Catch> {
         let mut first = 0;
@@ -83,7 +93,7 @@ impl Bugs {
             let violation = report.violation?;
             first = report.seed + 1;
             // What is broken without the bug shows nothing about it.
-            if run(report.seed, profile, self.coordination, false)
+            if run(report.seed, profile, self.coordination(bug), false)
                 .violation
                 .is_none()
             {
@@ -101,6 +111,7 @@ impl Bugs {
     /// The first broken seed from one on, with the bug planted. How many threads there are makes no difference: each
     /// seed before it is played to its end.
     fn first_broken(&self, bug: Bug, first: u64) -> Option<(Report, Profile)> {
+        let coordination = self.coordination(bug);
         let next = AtomicU64::new(first);
         let found = AtomicU64::new(self.seeds);
         plant(Some(bug));
@@ -112,7 +123,7 @@ impl Bugs {
                     return mine;
                 }
                 let profile = self.profile.unwrap_or_else(|| Profile::of_turn(seed));
-                let report = run(seed, profile, self.coordination, false);
+                let report = run(seed, profile, coordination, false);
                 if report.violation.is_some() {
                     found.fetch_min(seed, Ordering::Relaxed);
                     mine.get_or_insert((report, profile));
