@@ -20,7 +20,7 @@ mod writer;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::value_parser;
+use clap::{ValueEnum, value_parser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::Output;
@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// After how many milliseconds of silence an instance counts as down.
     #[arg(long, default_value_t = 1000, value_parser = value_parser!(u32).range(100..=60_000), value_name = "MS")]
     down_after: u32,
+    /// How the coordinators agree.
+    #[arg(long, value_enum, default_value_t = Coordination::Vote, conflicts_with = "coordinator_binary", value_name = "HOW")]
+    coordination: Coordination,
     /// Leave logs and configuration files where they are, and say where.
     #[arg(long)]
     keep_logs: bool,
@@ -47,6 +50,15 @@ pub(crate) struct Options {
     /// Another sentinel in place of our own daemon.
     #[arg(long, hide = true, value_name = "PATH")]
     coordinator_binary: Option<PathBuf>,
+}
+
+/// How coordinators agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Coordination {
+    /// By votes, as Redis Sentinel does.
+    Vote,
+    /// By a log that they share.
+    Raft,
 }
 
 /// How the piece ended.

@@ -25,9 +25,21 @@ fn alive(text: &str) -> Vec<&str> {
 
 #[test]
 fn with_stand_ins_everything_is_as_it_should() {
+    let text = plays_well(&["demo", "--stand-in"]);
+    assert!(!text.contains("shared log"), "{text}");
+}
+
+#[test]
+fn so_it_is_with_a_shared_log() {
+    let text = plays_well(&["demo", "--stand-in", "--coordination", "raft"]);
+    assert!(text.starts_with("3 coordinators with a shared log"), "{text}");
+}
+
+/// Plays the demo to a good end, and gives what it printed.
+fn plays_well(args: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let output = bellwether()
-        .args(["demo", "--stand-in"])
+        .args(args)
         .env("TMPDIR", dir.path())
         .output()
         .unwrap();
@@ -48,6 +60,7 @@ fn with_stand_ins_everything_is_as_it_should() {
     assert_eq!(text.matches("    ok  ").count(), 4, "{text}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "files are left");
     assert_eq!(alive(&text), Vec::<&str>::new());
+    text
 }
 
 #[test]

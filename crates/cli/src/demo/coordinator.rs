@@ -59,29 +59,42 @@ impl Binary {
 }
 
 /// What every coordinator of the demo is told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) primary: u16,
     pub(super) quorum: u8,
     pub(super) down_after_ms: u32,
+    /// The ports of those who share a log, the first of them of member 1; none where they vote.
+    pub(super) members: Vec<u16>,
 }
 
 impl Settings {
-    fn text(self, port: u16, dir: &Path) -> String {
+    fn text(&self, port: u16, dir: &Path) -> String {
         let Self {
             primary,
             quorum,
             down_after_ms,
+            members,
         } = self;
         let dir = dir.to_string_lossy();
         let dir = quote(&dir);
-        format!(
+        let mut text = format!(
             "port {port}\nbind 127.0.0.1\ndir {dir}\n\
              sentinel monitor {GROUP} 127.0.0.1 {primary} {quorum}\n\
              sentinel down-after-milliseconds {GROUP} {down_after_ms}\n\
              sentinel failover-timeout {GROUP} {FAILOVER_TIMEOUT_MS}\n\
              sentinel parallel-syncs {GROUP} 1\n"
-        )
+        );
+        if let Some(own) = members.iter().position(|member| *member == port) {
+            let lines = (1..).zip(members);
+            let lines = lines.map(|(id, port)| format!("bellwether member {id} 127.0.0.1 {port}\n"));
+            text.push_str(&format!(
+                "bellwether state-dir {dir}\nbellwether coordination raft\nbellwether member-id {}\n",
+                own + 1
+            ));
+            text.extend(lines);
+        }
+        text
     }
 }
 
@@ -99,7 +112,7 @@ impl Coordinator {
         binary: &Binary,
         name: String,
         port: u16,
-        settings: Settings,
+        settings: &Settings,
         dir: &Path,
     ) -> anyhow::Result<Self> {
         let log_name = format!("coordinator-{name}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::{
-    Ending, checks,
+    Coordination, Ending, checks,
     coordinator::{Coordinator, Settings},
     events::Events,
     ports,
@@ -96,6 +96,10 @@ fn announce(stage: &Stage) -> anyhow::Result<()> {
         .foreign_name()
         .map(|name| format!(" ({name})"))
         .unwrap_or_default();
+    let with = match options.coordination {
+        Coordination::Vote => with,
+        Coordination::Raft => " with a shared log".to_owned(),
+    };
     let heading = format!(
         "{}{with}, 1 primary, {}: {program}",
         plural(options.coordinators.into(), "coordinator"),
@@ -143,14 +147,20 @@ async fn start_servers(stage: &mut Stage) -> anyhow::Result<()> {
 
 async fn start_coordinators(stage: &mut Stage) -> anyhow::Result<()> {
     let count = stage.options.coordinators;
+    let ports = ports::free(usize::from(count))?;
+    let members = match stage.options.coordination {
+        Coordination::Vote => Vec::new(),
+        Coordination::Raft => ports.clone(),
+    };
     let settings = Settings {
         primary: stage.servers[0].at.port,
         quorum: count / 2 + 1,
         down_after_ms: stage.options.down_after,
+        members,
     };
-    for (number, port) in (1u8..).zip(ports::free(usize::from(count))?) {
+    for (number, port) in (1u8..).zip(ports) {
         let name = format!("c{number}");
-        let coordinator = Coordinator::start(&stage.binary, name, port, settings, stage.dir.path())?;
+        let coordinator = Coordinator::start(&stage.binary, name, port, &settings, stage.dir.path())?;
         stage.coordinators.push(coordinator);
     }
     let (replicas, peers) = (usize::from(stage.options.replicas), usize::from(count) - 1);
