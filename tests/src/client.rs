@@ -80,8 +80,15 @@ pub fn ask_with<T: FromRedisValue>(port: u16, password: Option<&str>, words: &[&
 /// # Errors
 /// When the connection fails or the reply is an error or of another shape.
 pub fn ask_at<T: FromRedisValue>(host: &str, port: u16, words: &[&str]) -> Result<T> {
-    let mut connection = bounded(connect_unbounded_at(host, port, None)?)?;
-    ask_on(&mut connection, words).with_context(|| format!("asking {host} port {port}"))
+    ask_on(&mut connect_at(host, port)?, words).with_context(|| format!("asking {host} port {port}"))
+}
+
+/// Connects to a process at another address, with the usual deadlines and without a password.
+///
+/// # Errors
+/// When nobody listens there, or it does not answer in time.
+pub fn connect_at(host: &str, port: u16) -> Result<Connection> {
+    bounded(connect_unbounded_at(host, port, None)?)
 }
 
 /// The password that config lines demand of clients.

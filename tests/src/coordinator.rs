@@ -99,6 +99,7 @@ pub struct Coordinator {
     log: PathBuf,
     journal: Journal,
     password: Option<String>,
+    http: Option<Port>,
 }
 
 impl Coordinator {
@@ -142,6 +143,7 @@ impl Coordinator {
             log,
             journal: Journal::default(),
             password: client::password_in(directives),
+            http: None,
         })
     }
 
@@ -170,6 +172,22 @@ impl Coordinator {
         let kept = text.lines().filter(|line| !line.starts_with(start));
         let text: String = kept.map(|line| format!("{line}\n")).collect();
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Lets it serve HTTP, from the next start on.
+    ///
+    /// # Errors
+    /// When there is no port, or the config file cannot be written.
+    pub fn serve_http(&mut self) -> Result<()> {
+        let port = Port::reserve()?;
+        self.add_directives(&[format!("bellwether http-bind 127.0.0.1:{port}")])?;
+        self.http = Some(port);
+        Ok(())
+    }
+
+    /// Where it serves HTTP, if it does.
+    pub fn http_port(&self) -> Option<u16> {
+        self.http.as_ref().map(Port::number)
     }
 
     /// Its directory.

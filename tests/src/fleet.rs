@@ -128,7 +128,8 @@ impl Options {
         Duration::from_secs(20) + 10 * self.down_after() + 4 * Duration::from_millis(self.failover_timeout_ms)
     }
 
-    fn directives(&self, primary_port: u16) -> Vec<String> {
+    /// What every coordinator is told of the group whose primary listens on `primary_port`.
+    pub fn directives(&self, primary_port: u16) -> Vec<String> {
         let mut lines = vec![
             format!(
                 "sentinel monitor {GROUP} 127.0.0.1 {primary_port} {}",
@@ -218,16 +219,27 @@ impl Fleet {
         if self.options.raft {
             let members: Vec<String> = (1..)
                 .zip(&self.coordinators)
-                .map(|(id, coordinator)| format!("bellwether member {id} 127.0.0.1 {}", coordinator.port()))
+                .map(|(id, coordinator)| coordinator.member_line(id))
                 .collect();
-            for (id, coordinator) in (1..).zip(&self.coordinators) {
-                let state = coordinator.dir().join("state");
-                fs::create_dir(&state).with_context(|| format!("creating {}", state.display()))?;
-                coordinator.add_directives(&raft_directives(id, &members))?;
+            for (id, coordinator) in (1..).zip(&mut self.coordinators) {
+                coordinator.share_log(id, &members)?;
             }
         }
         self.coordinators.iter_mut().try_for_each(Coordinator::spawn)?;
         self.coordinators.iter_mut().try_for_each(Coordinator::wait_ready)
+    }
+
+    /// Lays out one more coordinator, which watches what the others watch; does not start it.
+    ///
+    /// # Errors
+    /// When it cannot be laid out.
+    pub fn prepare_coordinator(&mut self, kind: Kind, directives: &[String]) -> Result<&mut Coordinator> {
+        let dir = self.dir.as_ref().context("the directory is gone")?.path();
+        let index = self.coordinators.len();
+        let mut coordinator = Coordinator::prepare(dir, index, kind, directives, false)?;
+        coordinator.record_in(&self.journal);
+        self.coordinators.push(coordinator);
+        self.coordinators.last_mut().context("just pushed")
     }
 
     /// Waits until every live coordinator knows every server and every other coordinator, finds all live ones well,

@@ -23,11 +23,13 @@ pub mod fleet;
 pub mod invariants;
 pub mod journal;
 pub mod machine;
+pub mod machines;
 pub mod network;
 pub mod port;
 pub mod process;
 pub mod program;
 pub mod redis_server;
+pub mod shared_log;
 pub mod wait;
 
 pub use coordinator::{Coordinator, Kind};
