@@ -80,6 +80,11 @@ impl Journal {
         self.lock().clone()
     }
 
+    /// Forgets what came before `moment`, so that a long run does not keep everything. Not while somebody waits.
+    pub fn forget_before(&self, moment: Instant) {
+        self.lock().retain(|event| event.at >= moment);
+    }
+
     /// Waits until there are more than `known` events, for `limit` at most.
     pub fn wait_growth(&self, known: usize, limit: Duration) {
         let events = self.lock();

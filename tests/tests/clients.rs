@@ -53,6 +53,28 @@ libraries! {
     redis_rs: "redis-rs",
 }
 
+/// Whether coordinators vote or share a log is nothing that a client could see.
+mod shared_log {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            raft: true,
+            ..Options::of(bellwether_tests::Kind::Bellwether)
+        }
+    }
+
+    #[test]
+    fn redis_py_continues() -> Result<()> {
+        goes_on("redis-py", options())
+    }
+
+    #[test]
+    fn ioredis_continues() -> Result<()> {
+        goes_on("ioredis", options())
+    }
+}
+
 fn goes_on(library: &str, options: Options) -> Result<()> {
     let mut fleet = Fleet::start(options)?;
     let mut client = Library::named(library)?.start(&fleet, KEY)?;
