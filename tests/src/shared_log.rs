@@ -1,7 +1,7 @@
 //! What can be asked of coordinators that share a log, and of no others: who leads, and the one history of failovers
 //! that all of them must tell alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -152,17 +152,23 @@ impl Fleet {
         })
     }
 
-    /// Waits until all live coordinators remember the same failovers, to the last figure, and none is under way.
+    /// Waits until all live coordinators follow one leader, have applied the same, remember the same failovers, to the
+    /// last figure, and none is under way.
     ///
     /// # Errors
     /// At the deadline: says what differs.
     pub fn wait_same_history(&mut self) -> Result<Vec<Receipt>> {
         wait_for("the same history on all coordinators", LOG_LIMIT, || {
+            // Without a leader nobody knows yet whether there is more.
+            self.log_leader()?;
             let mut told: Option<(String, Vec<Receipt>)> = None;
+            let mut applied = BTreeSet::new();
             for coordinator in &mut self.coordinators {
                 if !coordinator.is_live() {
                     continue;
                 }
+                applied.insert(coordinator.log_field("raft_applied")?);
+                ensure!(applied.len() == 1, "applied is {applied:?}");
                 let (receipts, state) = coordinator.failovers()?;
                 ensure!(state.is_none(), "{} is in {state:?}", coordinator.name());
                 match &told {

@@ -1,6 +1,5 @@
 //! Coordinators that share a log: everything that is decided is the same on all of them, and outlives all of them.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,7 +38,7 @@ fn a_dead_primary_is_replaced_on_all() -> Result<()> {
 #[test]
 fn what_is_set_on_one_is_set_on_all() -> Result<()> {
     let mut fleet = Fleet::start(options())?;
-    let leader = wait_for("a leader", SOON, || leader(&mut fleet))?;
+    let leader = fleet.wait_log_leader()?;
     let follower = (leader + 1) % 3;
     fleet.coordinators[follower].set("down-after-milliseconds", "1234")?;
     for coordinator in &fleet.coordinators {
@@ -69,7 +68,7 @@ fn what_is_set_on_one_is_set_on_all() -> Result<()> {
 #[test]
 fn leader_and_primary_die_together() -> Result<()> {
     let mut fleet = Fleet::start(options())?;
-    let leader = wait_for("a leader", SOON, || leader(&mut fleet))?;
+    let leader = fleet.wait_log_leader()?;
     fleet.coordinators[leader].kill()?;
     fleet.servers[0].kill()?;
     fleet.wait_moved_from(0)?;
@@ -114,9 +113,11 @@ fn all_are_killed_and_go_on() -> Result<()> {
     fleet.servers[0].restart()?;
     fleet.wait_stable()?;
     let epoch = config_epoch(&fleet.coordinators[0])?;
+    fleet.wait_same_history()?;
     for coordinator in &mut fleet.coordinators {
         coordinator.kill()?;
     }
+    let told = switches_told(&fleet);
     fleet.coordinators.iter_mut().try_for_each(Coordinator::spawn)?;
     fleet
         .coordinators
@@ -137,6 +138,12 @@ fn all_are_killed_and_go_on() -> Result<()> {
         );
         ensure!(config_epoch(coordinator)? == epoch, "the config epoch changed");
     }
+    // Nobody is sent back to a primary of long ago, by an event or by a script.
+    let again = switches_told(&fleet);
+    ensure!(
+        again == told,
+        "+switch-master was told {told:?} times, after the restart {again:?} times"
+    );
     fleet.servers[second].kill()?;
     fleet.wait_moved_from(second)?;
     fleet.finish()
@@ -198,7 +205,7 @@ fn all_go_back_to_votes() -> Result<()> {
 #[test]
 fn a_member_is_replaced() -> Result<()> {
     let mut fleet = Fleet::start(options())?;
-    let leader = wait_for("a leader", SOON, || leader(&mut fleet))?;
+    let leader = fleet.wait_log_leader()?;
     let lost = (leader + 1) % 3;
     let other = (leader + 2) % 3;
     // So that the new one must be sent the state.
@@ -229,8 +236,8 @@ fn a_member_is_replaced() -> Result<()> {
     fleet.coordinators[lost].add_directives(&["bellwether member-id 4".to_owned()])?;
     fleet.coordinators[lost].restart()?;
     wait_for("the new member to vote", SOON, || {
-        let id = info_field(&fleet.coordinators[lost], "raft_id")?;
-        let role = info_field(&fleet.coordinators[lost], "raft_role")?;
+        let id = fleet.coordinators[lost].log_field("raft_id")?;
+        let role = fleet.coordinators[lost].log_field("raft_role")?;
         ensure!(id == "4" && role == "follower", "member {id} is a {role}");
         Ok(())
     })?;
@@ -240,25 +247,10 @@ fn a_member_is_replaced() -> Result<()> {
     fleet.finish()
 }
 
-/// The index of the coordinator that all live ones say leads.
-fn leader(fleet: &mut Fleet) -> Result<usize> {
-    let mut said = Vec::new();
-    for coordinator in &mut fleet.coordinators {
-        if coordinator.is_live() {
-            said.push(info_field(coordinator, "raft_leader")?);
-        }
-    }
-    let first = said.first().context("none is live")?.clone();
-    ensure!(said.iter().all(|id| *id == first), "they name {said:?}");
-    let id: usize = first.parse()?;
-    id.checked_sub(1).context("nobody leads")
-}
-
-fn info_field(coordinator: &Coordinator, name: &str) -> Result<String> {
-    let text: String = coordinator.ask(&["INFO", "raft"])?;
-    let fields: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
-    let value = fields.get(name).with_context(|| format!("no {name} in {text}"))?;
-    Ok((*value).to_owned())
+/// How often each coordinator has logged a switch.
+fn switches_told(fleet: &Fleet) -> Vec<usize> {
+    let logs = fleet.coordinators.iter().map(Coordinator::log_text);
+    logs.map(|log| log.matches("+switch-master").count()).collect()
 }
 
 fn config_epoch(coordinator: &Coordinator) -> Result<u64> {
