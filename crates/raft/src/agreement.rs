@@ -93,6 +93,8 @@ pub struct LogAgreement {
     stepped_aside_at: Option<Instant>,
     /// Why this member cannot go on. It has no part in anything then.
     problem: Option<String>,
+    /// What a leader has said that shows that this member has lost its log, and how far the log was committed then.
+    lost: Option<(u64, String)>,
 }
 
 impl LogAgreement {
@@ -146,6 +148,7 @@ impl LogAgreement {
             snapshot_for: None,
             stepped_aside_at: None,
             problem: None,
+            lost: None,
         };
         agreement.tell_members();
         Ok(agreement)

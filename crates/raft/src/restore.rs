@@ -12,7 +12,7 @@ use crate::settings::{MAX_SNAPSHOT_LEN, Settings};
 use crate::write::{Entry, HardState, Identity, Snapshot, stored_snapshot};
 
 /// Where the log of every founding member begins: one entry, of term 1, of which only the snapshot tells.
-const FOUNDING: u64 = 1;
+pub(crate) const FOUNDING: u64 = 1;
 
 /// What the store held. All empty is a member that is yet to be told everything by a leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

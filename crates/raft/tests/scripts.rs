@@ -87,6 +87,11 @@ fn play(cluster: &mut Cluster, words: &[&str]) -> Result<(), String> {
             *disk = cluster::Disk::new();
             disk.lost = true;
         }
+        // Unlike `wipe` it does not show that there was anything: it founds once more.
+        ["empty", id] => {
+            let member = cluster.members.get_mut(&member(id)?).ok_or("no such member")?;
+            member.disk = cluster::Disk::new();
+        }
         ["cut", id] => {
             let others: Vec<u64> = cluster.members.keys().copied().collect();
             others

@@ -6,6 +6,8 @@ use bellwether_core::{
 };
 
 use super::{ASIDE_SPACING, FRESH_FOR, LogAgreement, sentinel_id};
+use crate::check::Unsound;
+use crate::frame::BadFrame;
 use crate::member::Change;
 use crate::node::Role;
 
@@ -22,6 +24,15 @@ impl ReplicatedLog for LogAgreement {
     fn receive(&mut self, now: Instant, from: u64, frame: &[u8]) -> Result<(), String> {
         self.now = self.now.max(now);
         let taken = self.node.receive(now, from, frame);
+        if let Err(BadFrame::Unsound(Unsound::LostLog { .. } | Unsound::LostDisk { .. })) = &taken {
+            self.lost = Some((
+                self.node.known_commit(),
+                format!(
+                    "member {from} knows more of this member's log than is here: it was lost, and this member has to be \
+                     replaced by one with a new id and an empty directory"
+                ),
+            ));
+        }
         taken.map_err(|bad| in_full(&bad))
     }
 
@@ -151,7 +162,7 @@ impl ReplicatedLog for LogAgreement {
             pending: status.pending,
             majority_contact: status.majority_contact,
             may_act: self.may_act(now),
-            problem: self.problem.clone(),
+            problem: self.problem.clone().or_else(|| self.loss()),
             members: members
                 .map(|member| LogMember {
                     id: member.id,
@@ -190,6 +201,14 @@ impl ReplicatedLog for LogAgreement {
     fn is_fresh(&self, now: Instant) -> bool {
         let contact = self.node.majority_contact();
         self.settings.stale_reads || contact.is_some_and(|at| now.since(at) < FRESH_FOR)
+    }
+}
+
+impl LogAgreement {
+    /// That this member has lost its log, unless it has been told more of the log since.
+    fn loss(&self) -> Option<String> {
+        let (at, text) = self.lost.as_ref()?;
+        (*at == self.node.known_commit()).then(|| text.clone())
     }
 }
 

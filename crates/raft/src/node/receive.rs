@@ -11,6 +11,7 @@ use crate::check::{Certain, TRANSFER, check};
 use crate::frame::{BadFrame, Frame, Kind, ProposeBody};
 use crate::member::Members;
 use crate::proposal::RefuseBody;
+use crate::restore::FOUNDING;
 use crate::settings::MAX_MEMBERS;
 
 impl Node {
@@ -146,6 +147,7 @@ impl Node {
             log: raft.store(),
             readable: self.settings.readable,
         };
+        let last = certain.last;
         check(&message, from, &certain)?;
         let (kind_is_snapshot, frame_is) = (kind == MessageType::MsgSnapshot, frame.kind == Kind::Snapshot);
         if kind_is_snapshot != frame_is {
@@ -158,6 +160,11 @@ impl Node {
             self.tell_members(from);
             let bound = self.is_leader() || self.promise.binds(self.now);
             if bound && *message.context != *TRANSFER {
+                return Ok(());
+            }
+            // A member with nothing but the founding may have lost its disk, and with it an entry that was committed
+            // because it had it. Whoever founds with it has no more than that yet.
+            if last <= FOUNDING && message.index > last {
                 return Ok(());
             }
         }
