@@ -123,8 +123,6 @@ bugs! {
     ActWithoutLease = "act-without-lease",
     /// An order of one that shares a log leaves even when its lease is over. Two act at the same time.
     OrderAtAnyTime = "order-at-any-time",
-    /// The lead of a log is handed over while orders wait to leave. Two act at the same time.
-    LeadGoesBeforeOrders = "lead-goes-before-orders",
     /// What a former leader of a log concluded counts in the term of the next one. Breaks 4.
     CountConclusionOfAnyTerm = "count-conclusion-of-any-term",
 }
@@ -161,10 +159,7 @@ mod planted {
         pub const fn is_of_a_log(self) -> bool {
             matches!(
                 self,
-                Self::ActWithoutLease
-                    | Self::OrderAtAnyTime
-                    | Self::LeadGoesBeforeOrders
-                    | Self::CountConclusionOfAnyTerm
+                Self::ActWithoutLease | Self::OrderAtAnyTime | Self::CountConclusionOfAnyTerm
             )
         }
     }

@@ -458,9 +458,7 @@ impl Agreement for LogAgreement {
         if bugs::has(Bug::OrderAtAnyTime) || bugs::has(Bug::ActWithoutLease) {
             return Some(Instant::new(Duration::MAX));
         }
-        if !bugs::has(Bug::LeadGoesBeforeOrders) {
-            self.node.ordered(until);
-        }
+        self.node.ordered(until);
         Some(until)
     }
 

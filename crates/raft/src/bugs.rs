@@ -10,7 +10,6 @@ pub(crate) use bellwether_core::bugs::{Bug, has};
 pub(crate) enum Bug {
     ActWithoutLease,
     OrderAtAnyTime,
-    LeadGoesBeforeOrders,
     CountConclusionOfAnyTerm,
 }
 
