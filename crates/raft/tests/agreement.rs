@@ -153,6 +153,18 @@ fn all_killed_at_once_know_everything_again() {
     for node in fleet.nodes.values() {
         let record = &node.core.registry().groups["cache"];
         assert_eq!((record.options.quorum, record.primary.port), (1, 6379));
+        let told = |word: &str| node.events.iter().filter(|event| event.starts_with(word)).count();
+        assert_eq!((told("+monitor"), told("+set")), (1, 0), "{:?}", node.events);
+    }
+    // The past is not told again, but what comes now is.
+    assert_eq!(fleet.order(to, set("quorum 2")), Answer::Ok);
+    fleet.run(100);
+    for node in fleet.nodes.values() {
+        assert!(
+            node.events.iter().any(|event| event.starts_with("+set")),
+            "{:?}",
+            node.events
+        );
     }
 }
 

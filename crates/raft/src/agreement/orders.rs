@@ -195,7 +195,7 @@ impl ReplicatedLog for LogAgreement {
     }
 
     fn has_more(&self) -> bool {
-        !self.decided.is_empty() || self.node.known_commit() > self.delivered
+        !self.decided.is_empty() || self.node.has_more()
     }
 
     fn is_fresh(&self, now: Instant) -> bool {

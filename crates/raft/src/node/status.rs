@@ -104,6 +104,12 @@ impl Node {
         self.applied >= index || reached.is_ok_and(|reached| reached > term)
     }
 
+    /// Whether more is committed than has come out of [`poll_committed`](Node::poll_committed). Entries of raft's own, with
+    /// which every leader begins, never come out.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.committed.is_empty() || self.known_commit() > self.applied
+    }
+
     /// How far the log is known to be committed.
     pub(crate) fn known_commit(&self) -> u64 {
         self.raw.raft.raft_log.committed
