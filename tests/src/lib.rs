@@ -12,9 +12,11 @@
 //! - `BELLWETHER_REDIS_SERVER`, `BELLWETHER_REDIS_SENTINEL`, `BELLWETHER_VALKEY_SERVER`, `BELLWETHER_VALKEY_SENTINEL`:
 //!   other programs for these, for instance of another version.
 //! - `BELLWETHER_TEST_CLIENTS`: where `scripts/install-test-clients.sh` put the client libraries.
+//! - `BELLWETHER_SEED`: what tests with random faults draw them from.
 //! - `BELLWETHER_TESTS_KEEP`: when set, a failed test leaves its directory in place.
 
 pub mod certificates;
+pub mod chance;
 pub mod client;
 pub mod client_script;
 pub mod coordinator;

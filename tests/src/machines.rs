@@ -15,12 +15,14 @@ use crate::journal::Journal;
 use crate::network::Network;
 use crate::process::{self, Process};
 use crate::redis_server::Role;
+use crate::shared_log::{Receipt, failovers_at};
 use crate::wait::wait_for;
 use crate::{GROUP, client, program};
 
 /// The port of each server; machines have addresses of their own.
 pub const SERVER_PORT: u16 = 6_379;
 const COORDINATOR_PORT: u16 = 26_379;
+const HTTP_PORT: u16 = 8_379;
 /// Machines.
 pub const MACHINES: usize = 3;
 /// Detection, an election and a failover, and servers that have to find each other again.
@@ -119,6 +121,22 @@ impl Machines {
     /// When it runs already or cannot be started.
     pub fn start_server(&mut self, machine: usize) -> Result<()> {
         self.servers[machine].spawn(&self.network, machine)
+    }
+
+    /// SIGSTOP for the coordinator of a machine.
+    ///
+    /// # Errors
+    /// When it is dead.
+    pub fn pause_coordinator(&mut self, machine: usize) -> Result<Instant> {
+        self.coordinators[machine].process()?.pause()
+    }
+
+    /// SIGCONT for the coordinator of a machine.
+    ///
+    /// # Errors
+    /// When it is dead.
+    pub fn resume_coordinator(&mut self, machine: usize) -> Result<()> {
+        self.coordinators[machine].process()?.resume()
     }
 
     /// SIGKILL for the server of a machine.
@@ -230,6 +248,28 @@ impl Machines {
     /// At the deadline; names what was still missing.
     pub fn wait_settled(&mut self) -> Result<usize> {
         wait_for("agreement on one primary", SETTLE_LIMIT, || self.settled())
+    }
+
+    /// Waits until all coordinators follow one leader, remember the same failovers, and none is under way.
+    ///
+    /// # Errors
+    /// At the deadline: says what differs.
+    pub fn wait_same_history(&mut self) -> Result<Vec<Receipt>> {
+        let all: Vec<usize> = (0..MACHINES).collect();
+        wait_for("the same history on all coordinators", SETTLE_LIMIT, || {
+            self.leader(&all)?;
+            let mut applied = BTreeSet::new();
+            let mut told = Vec::new();
+            for machine in 0..MACHINES {
+                applied.insert(self.log_field(machine, "raft_applied")?);
+                let (receipts, state) = failovers_at(&self.coordinators[machine].host, HTTP_PORT)?;
+                ensure!(state.is_none(), "sentinel-{machine} is in {state:?}");
+                told.push(receipts);
+            }
+            ensure!(applied.len() == 1, "applied is {applied:?}");
+            ensure!(told.iter().all(|each| *each == told[0]), "they tell {told:#?}");
+            told.pop().context("nobody was asked")
+        })
     }
 
     fn settled(&mut self) -> Result<usize> {
@@ -392,6 +432,10 @@ fn coordinator_config(index: usize, addresses: &[Ipv4Addr], down_after: Duration
     for (id, host) in (1..).zip(addresses) {
         config.push_str(&format!("bellwether member {id} {host} {COORDINATOR_PORT}\n"));
     }
+    config.push_str(&format!(
+        "bellwether http-bind {}:{HTTP_PORT}\n",
+        addresses[index]
+    ));
     config.push_str(&format!(
         "sentinel monitor {GROUP} {} {SERVER_PORT} 2\nsentinel down-after-milliseconds {GROUP} {}\n\
          sentinel failover-timeout {GROUP} 10000\n",

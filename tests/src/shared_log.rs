@@ -88,10 +88,7 @@ impl Coordinator {
         let port = self
             .http_port()
             .with_context(|| format!("{} serves no HTTP", self.name()))?;
-        let body = http_get(port, &format!("/api/v1/groups/{GROUP}")).with_context(|| self.name())?;
-        let group: Group =
-            serde_json::from_str(&body).with_context(|| format!("{} says {body}", self.name()))?;
-        Ok((group.failovers, group.failover_state))
+        failovers_at("127.0.0.1", port).with_context(|| self.name())
     }
 
     /// Sends an order that may wait for a majority, and converts the reply.
@@ -185,12 +182,22 @@ impl Fleet {
     }
 }
 
+/// The failovers that the coordinator with this HTTP address remembers, and the state of the one under way.
+///
+/// # Errors
+/// When it does not answer, or not in the form of its interface.
+pub fn failovers_at(host: &str, port: u16) -> Result<(Vec<Receipt>, Option<String>)> {
+    let body = http_get(host, port, &format!("/api/v1/groups/{GROUP}"))?;
+    let group: Group = serde_json::from_str(&body).with_context(|| format!("it says {body}"))?;
+    Ok((group.failovers, group.failover_state))
+}
+
 /// The body of an answer with status 200.
-fn http_get(port: u16, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("HTTP port {port}"))?;
+fn http_get(host: &str, port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((host, port)).with_context(|| format!("HTTP on {host}:{port}"))?;
     stream.set_read_timeout(Some(HTTP_LIMIT))?;
     // In version 1.0 the body ends with the connection and comes in one piece.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use bellwether_tests::machines::{Machines, SERVER_PORT};
+use bellwether_tests::chance::{self, Chance};
+use bellwether_tests::machines::{MACHINES, Machines, SERVER_PORT};
 use bellwether_tests::{Role, client, hold_for, wait_for};
 
 const DOWN_AFTER: Duration = Duration::from_millis(1000);
@@ -14,6 +15,9 @@ const STEP_LIMIT: Duration = Duration::from_secs(30);
 const WINDOW: Duration = Duration::from_secs(4);
 /// How long the client is left with the old primary after the others have another one.
 const LONELY: Duration = Duration::from_secs(1);
+
+/// Random cuts without `BELLWETHER_CUTS`.
+const CUTS: u32 = 3;
 
 /// The leader of the log, the primary and a client that writes are on one side, alone. The other side replaces the
 /// primary; when the two meet again the old primary follows, and the client is refused.
@@ -193,4 +197,122 @@ fn a_leader_alone_does_nothing() -> Result<()> {
         "only server-2 could be promoted, server-{primary} was"
     );
     machines.finish()
+}
+
+/// Machines are cut off in all manners while primaries and coordinators die: each time all agree afterwards, on one
+/// primary and on one history. `BELLWETHER_CUTS` sets how often, `BELLWETHER_SEED` what is drawn.
+#[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "a seed has to be known, and a long run should show how far it has come"
+)]
+fn random_cuts() -> Result<()> {
+    let count: u32 = chance::from_env("BELLWETHER_CUTS")?.unwrap_or(CUTS);
+    let seed = chance::seed()?;
+    eprintln!("{count} cuts, BELLWETHER_SEED={seed}");
+    let mut chance = Chance::new(seed);
+    let mut machines = Machines::start(Duration::from_millis(500))?;
+    let mut known = machines.wait_same_history()?;
+    for number in 1..=count {
+        let plan = Cut::draw(&mut chance);
+        let began = Instant::now();
+        let context = || format!("seed {seed}, cut {number}: {plan:?}");
+        let primary = machines.wait_settled().with_context(context)?;
+        machines
+            .ask_server::<()>(primary, &["SET", "cut", &number.to_string()])
+            .with_context(context)?;
+        let acknowledged: usize = machines
+            .ask_server(primary, &["WAIT", "2", "1500"])
+            .with_context(context)?;
+        plan.play(&mut machines, primary).with_context(context)?;
+        let new = machines.wait_settled().with_context(context)?;
+        let history = machines.wait_same_history().with_context(context)?;
+        let stored: Option<String> = machines.ask_server(new, &["GET", "cut"]).with_context(context)?;
+        ensure!(
+            acknowledged < 2 || stored == Some(number.to_string()),
+            "{}: {stored:?} is left of what all servers had",
+            context()
+        );
+        let last = known.last().map_or(0, |receipt| receipt.epoch);
+        let before: Vec<_> = history.iter().filter(|receipt| receipt.epoch <= last).collect();
+        let kept = &known[known.len().saturating_sub(before.len())..];
+        ensure!(
+            before.into_iter().eq(kept),
+            "{}: the history was rewritten",
+            context()
+        );
+        let epochs = history.windows(2).all(|pair| pair[0].epoch < pair[1].epoch);
+        ensure!(epochs, "{}: the epochs do not ascend: {history:#?}", context());
+        if count <= CUTS || number % 10 == 0 {
+            eprintln!(
+                "cut {number}: {plan:?}: server-{new}, all well after {:?}",
+                began.elapsed()
+            );
+        }
+        known = history;
+    }
+    machines.finish()
+}
+
+/// Who is cut off how, and what happens meanwhile.
+#[derive(Debug)]
+struct Cut {
+    ways: Vec<(usize, usize)>,
+    lasts: Duration,
+    /// How long before the cut the primary is killed, if it is.
+    primary_dies: Option<Duration>,
+    /// This coordinator is killed meanwhile, or only stopped.
+    strikes: Option<(usize, bool)>,
+}
+
+impl Cut {
+    fn draw(chance: &mut Chance) -> Self {
+        let alone = chance.below(MACHINES);
+        let others: Vec<usize> = (0..MACHINES).filter(|other| *other != alone).collect();
+        let ways: Vec<(usize, usize)> = match chance.below(6) {
+            // Nothing arrives at one; nothing that it says arrives; one way between two; both ways; one alone; all alone.
+            0 => others.iter().map(|other| (*other, alone)).collect(),
+            1 => others.iter().map(|other| (alone, *other)).collect(),
+            2 => vec![(alone, others[0])],
+            3 => vec![(alone, others[1]), (others[1], alone)],
+            4 => others
+                .iter()
+                .flat_map(|other| [(alone, *other), (*other, alone)])
+                .collect(),
+            _ => (0..MACHINES)
+                .flat_map(|from| (0..MACHINES).map(move |to| (from, to)))
+                .filter(|(from, to)| from != to)
+                .collect(),
+        };
+        Self {
+            ways,
+            lasts: chance.millis(100, 3500),
+            primary_dies: (chance.below(2) == 0).then(|| chance.millis(0, 800)),
+            strikes: (chance.below(3) == 0).then(|| (chance.below(MACHINES), chance.below(2) == 0)),
+        }
+    }
+
+    fn play(&self, machines: &mut Machines, primary: usize) -> Result<()> {
+        if let Some(ahead) = self.primary_dies {
+            machines.kill_server(primary)?;
+            thread::sleep(ahead);
+        }
+        machines.network.cut(&self.ways)?;
+        match self.strikes {
+            Some((machine, true)) => machines.kill_coordinator(machine).map(drop)?,
+            Some((machine, false)) => machines.pause_coordinator(machine).map(drop)?,
+            None => {}
+        }
+        thread::sleep(self.lasts);
+        machines.network.heal()?;
+        match self.strikes {
+            Some((machine, true)) => machines.start_coordinator(machine)?,
+            Some((machine, false)) => machines.resume_coordinator(machine)?,
+            None => {}
+        }
+        if self.primary_dies.is_some() {
+            machines.start_server(primary)?;
+        }
+        Ok(())
+    }
 }

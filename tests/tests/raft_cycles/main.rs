@@ -11,18 +11,15 @@
 mod fault;
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
-use std::env;
-use std::hash::{BuildHasher, Hasher};
-use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use bellwether_tests::chance::{self, Chance};
 use bellwether_tests::shared_log::Receipt;
 use bellwether_tests::{Fleet, GROUP, Kind, Options, invariants, wait_for};
 
-use fault::{Blow, Cause, Chance, Moment, Plan, Victim};
+use fault::{Blow, Cause, Moment, Plan, Victim};
 
 const FAILOVERS: u64 = 5;
 const COORDINATORS: usize = 3;
@@ -31,21 +28,26 @@ const STEP_LIMIT: Duration = Duration::from_secs(20);
 /// Every so many failovers a line tells how far the run has come.
 const PROGRESS: u64 = 25;
 
+/// A failover after which it took longer until all were well is shown: usually a server that slept, or a replica that had
+/// to be told twice.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// What a run has seen.
 #[derive(Default)]
 struct Tally {
     /// Times from the primary's loss to agreement on another one, by what else happened.
     by_kind: BTreeMap<String, Vec<Duration>>,
+    /// Times from the beginning until all were well again.
+    well: Vec<Duration>,
     /// Ends of failovers.
     outcomes: BTreeMap<String, usize>,
 }
 
 #[test]
 fn one_failover_after_the_other_with_faults() -> Result<()> {
-    let failovers: u64 = from_env("BELLWETHER_FAILOVERS")?.unwrap_or(FAILOVERS);
-    let fleets: u64 = from_env("BELLWETHER_FLEETS")?.unwrap_or(1).max(1);
-    let drawn = RandomState::new().build_hasher().finish();
-    let seed: u64 = from_env("BELLWETHER_SEED")?.unwrap_or(drawn);
+    let failovers: u64 = chance::from_env("BELLWETHER_FAILOVERS")?.unwrap_or(FAILOVERS);
+    let fleets: u64 = chance::from_env("BELLWETHER_FLEETS")?.unwrap_or(1).max(1);
+    let seed = chance::seed()?;
     eprintln!("{failovers} failovers in {fleets} fleets, BELLWETHER_SEED={seed}");
     let began = Instant::now();
     let tallies = thread::scope(|scope| {
@@ -93,6 +95,14 @@ fn play(number: u64, failovers: u64, seed: u64) -> Result<Tally> {
         let done = one(&mut fleet, &plan, cycle, &known);
         let (took, history) = done.with_context(|| format!("seed {seed}, failover {cycle}: {plan}"))?;
         tally.by_kind.entry(plan.kind()).or_default().push(took);
+        tally.well.push(began.elapsed());
+        if began.elapsed() > SLOW {
+            eprintln!(
+                "fleet {number}, failover {cycle}: {plan}: all well only after {:?}",
+                began.elapsed()
+            );
+            slow_events(&fleet, began);
+        }
         let last_known = last_epoch(&known);
         for receipt in history.iter().filter(|receipt| receipt.epoch > last_known) {
             *tally.outcomes.entry(receipt.outcome.clone()).or_default() += 1;
@@ -110,6 +120,16 @@ fn play(number: u64, failovers: u64, seed: u64) -> Result<Tally> {
     }
     fleet.finish()?;
     Ok(tally)
+}
+
+fn slow_events(fleet: &Fleet, began: Instant) {
+    for event in fleet.journal.since(began) {
+        let at = event.at.duration_since(began);
+        eprintln!(
+            "  {at:>10.2?} sentinel-{} {} {}",
+            event.source, event.name, event.payload
+        );
+    }
 }
 
 /// One failover by a plan. Gives how long it took until all agreed on another primary, and the history.
@@ -352,7 +372,8 @@ impl Struck {
 }
 
 impl Tally {
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, mut other: Self) {
+        self.well.append(&mut other.well);
         for (kind, mut times) in other.by_kind {
             self.by_kind.entry(kind).or_default().append(&mut times);
         }
@@ -363,6 +384,11 @@ impl Tally {
 
     fn print(&mut self, took: Duration) {
         eprintln!("took {took:?}; ends of failovers: {:?}", self.outcomes);
+        self.well.sort_unstable();
+        if let Some(longest) = self.well.last() {
+            let median = self.well[self.well.len() / 2];
+            eprintln!("all well again after {median:.2?} (median), {longest:.2?} (longest)");
+        }
         for (kind, times) in &mut self.by_kind {
             times.sort_unstable();
             let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
@@ -371,15 +397,5 @@ impl Tally {
                 times.len()
             );
         }
-    }
-}
-
-fn from_env<T: FromStr>(variable: &str) -> Result<Option<T>> {
-    match env::var(variable) {
-        Ok(text) => match text.parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => bail!("{variable} is {text}, which is no number"),
-        },
-        Err(_) => Ok(None),
     }
 }
