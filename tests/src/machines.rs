@@ -262,11 +262,12 @@ impl Machines {
             let mut told = Vec::new();
             for machine in 0..MACHINES {
                 applied.insert(self.log_field(machine, "raft_applied")?);
+                applied.insert(self.log_field(machine, "raft_last")?);
                 let (receipts, state) = failovers_at(&self.coordinators[machine].host, HTTP_PORT)?;
                 ensure!(state.is_none(), "sentinel-{machine} is in {state:?}");
                 told.push(receipts);
             }
-            ensure!(applied.len() == 1, "applied is {applied:?}");
+            ensure!(applied.len() == 1, "applied and there is {applied:?}");
             ensure!(told.iter().all(|each| *each == told[0]), "they tell {told:#?}");
             told.pop().context("nobody was asked")
         })

@@ -156,7 +156,7 @@ impl Fleet {
     /// At the deadline: says what differs.
     pub fn wait_same_history(&mut self) -> Result<Vec<Receipt>> {
         wait_for("the same history on all coordinators", LOG_LIMIT, || {
-            // Without a leader nobody knows yet whether there is more.
+            // Until a leader has committed something of its own nobody knows whether there is more.
             self.log_leader()?;
             let mut told: Option<(String, Vec<Receipt>)> = None;
             let mut applied = BTreeSet::new();
@@ -165,7 +165,8 @@ impl Fleet {
                     continue;
                 }
                 applied.insert(coordinator.log_field("raft_applied")?);
-                ensure!(applied.len() == 1, "applied is {applied:?}");
+                applied.insert(coordinator.log_field("raft_last")?);
+                ensure!(applied.len() == 1, "applied and there is {applied:?}");
                 let (receipts, state) = coordinator.failovers()?;
                 ensure!(state.is_none(), "{} is in {state:?}", coordinator.name());
                 match &told {
