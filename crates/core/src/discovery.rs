@@ -8,6 +8,7 @@ use crate::bugs::{self, Bug};
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::event::EventKind;
+use crate::foreign::told_config;
 use crate::group::{Group, ToldConfig};
 use crate::id::{ConfigEpoch, Epoch, GroupName, SentinelId};
 use crate::instance::hello::Hello;
@@ -194,12 +195,14 @@ fn move_elsewhere(
 }
 
 impl Group {
-    /// A hello where the coordinators are named and share a log: it tells nothing about a member that the log would not.
+    /// A hello where the coordinators are named and share a log: it tells nothing about a member that the log would not, unless
+    /// that one votes at the moment.
     fn hello_of_member(&mut self, id: SentinelId, hello: &Hello, cx: &mut Context) {
         let Some(view) = self.views.get_mut(&id) else {
             return self.foreign_hello(id, hello, cx);
         };
         view.hello_at = cx.now;
+        view.told_config = told_config(hello, cx);
         self.confirm_sentinel(&id, cx);
     }
 

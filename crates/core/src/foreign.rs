@@ -10,8 +10,8 @@ use crate::addr::Addr;
 use crate::context::Context;
 use crate::decision::Decision;
 use crate::event::EventKind;
-use crate::group::Group;
-use crate::id::{Epoch, SentinelId};
+use crate::group::{Group, ToldConfig};
+use crate::id::{ConfigEpoch, Epoch, SentinelId};
 use crate::instance::hello::Hello;
 use crate::time::Instant;
 
@@ -26,6 +26,8 @@ const MAX_FOREIGN: usize = 16;
 pub(crate) struct Foreign {
     pub(crate) addr: Addr,
     pub(crate) heard_at: Instant,
+    /// The configuration that it told last.
+    told: Option<ToldConfig>,
 }
 
 impl Group {
@@ -63,7 +65,8 @@ impl Group {
             cx.event(kind, Some(&self.name), payload, Some(reason.to_owned()));
         }
         let heard_at = cx.now;
-        self.foreign.insert(id, Foreign { addr, heard_at });
+        let told = told_config(hello, cx);
+        self.foreign.insert(id, Foreign { addr, heard_at, told });
         if is_news {
             cx.touch(&self.name);
         }
@@ -84,6 +87,48 @@ impl Group {
             .collect()
     }
 
+    /// Takes over a configuration that is newer than the log's: an operator has let somebody act beside us who has switched,
+    /// or one of the members votes at the moment and has won with others before they came to the log. Two versions would fight
+    /// for ever otherwise. `true` if there is one, so that nothing else is to be done now.
+    pub(crate) fn follows_newer_config(&self, cx: &mut Context) -> bool {
+        let Some(record) = cx.registry.groups.get(&self.name) else {
+            return false;
+        };
+        // A failover that is under way is seen to its end first.
+        if cx.agreement.is_by_vote() || self.run.is_some() || record.failover.is_some() {
+            return false;
+        }
+        let (ours, current) = (record.config_epoch, cx.registry.current_epoch);
+        let accepted = self.foreign.iter().filter(|(id, _)| self.accepts(id, cx));
+        let accepted = accepted.map(|(id, foreign)| (id, foreign.told.as_ref()));
+        let members = self
+            .views
+            .iter()
+            .map(|(id, view)| (id, view.told_config.as_ref()));
+        let newest = accepted
+            .chain(members)
+            .filter_map(|(id, told)| Some((id, told?)))
+            .filter(|(_, told)| cx.now.since(told.at) < FOREIGN_LIFETIME)
+            .filter(|(_, told)| told.epoch > ours && current.may_leap_to(told.epoch.into()))
+            .max_by_key(|(_, told)| told.epoch);
+        let Some((from, told)) = newest.map(|(id, told)| (id.clone(), told.clone())) else {
+            return false;
+        };
+        // As it is written here already, if it is known.
+        let primary = self
+            .find_instance(cx, &told.primary)
+            .cloned()
+            .unwrap_or(told.primary);
+        let decision = Decision::Switch {
+            group: self.name.clone(),
+            config_epoch: told.epoch,
+            primary,
+            from,
+        };
+        cx.agreement.propose(decision, None);
+        true
+    }
+
     /// Whether a foreign sentinel keeps us from acting by ourselves.
     pub(crate) fn is_held(&self, cx: &mut Context) -> bool {
         if self.foreign.is_empty() {
@@ -97,4 +142,15 @@ impl Group {
             .max();
         held_until.is_some_and(|until| !cx.due(until))
     }
+}
+
+/// The configuration in a hello, if it has one that can be used.
+pub(crate) fn told_config(hello: &Hello, cx: &Context) -> Option<ToldConfig> {
+    let primary = cx.names.parse(&hello.primary_host, hello.primary_port);
+    let primary = primary.filter(|addr| addr.port != 0)?;
+    Some(ToldConfig {
+        epoch: ConfigEpoch(hello.config_epoch),
+        primary,
+        at: cx.now,
+    })
 }

@@ -221,6 +221,9 @@ impl Group {
         match cx.agreement.duty(cx.now, &self.name) {
             Duty::Act => {
                 self.resume_failover(cx);
+                if self.follows_newer_config(cx) {
+                    return;
+                }
                 self.drive_failover(cx);
                 self.repair(cx);
                 self.forget_absent(cx);

@@ -314,3 +314,51 @@ fn a_foreign_sentinel_is_shown_until_it_is_accepted() {
     assert!(foreign[0].accepted);
     assert_eq!(info, None, "only while there is trouble");
 }
+
+#[test]
+fn a_newer_configuration_of_who_may_act_beside_the_log_is_taken_over() {
+    let mut fleet = founded();
+    let id = "f".repeat(40);
+    let hello = |id: &str, port: u16| Request::Hello {
+        message: format!("127.0.0.1,5000,{id},7,cache,127.0.0.1,{port},7"),
+    };
+    let ports = |fleet: &Fleet| -> Vec<u16> {
+        let nodes = fleet.nodes.values();
+        nodes
+            .map(|node| node.core.registry().groups["cache"].primary.port)
+            .collect()
+    };
+    let leader = fleet.leader().expect("a leader");
+    fleet.order(leader, hello(&id, 6380));
+    fleet.run(500);
+    assert_eq!(ports(&fleet), [6379; 3], "a stranger decides nothing");
+
+    let name = "cache".to_owned();
+    let accept = Request::AcceptForeign { name, id };
+    assert_eq!(fleet.order(leader, accept), Answer::Ok);
+    fleet.until("the accepted one's switch on all", |fleet| {
+        ports(fleet) == [6380; 3]
+    });
+    let epochs = fleet.nodes.values().map(|node| {
+        let registry = node.core.registry();
+        (registry.current_epoch, registry.groups["cache"].config_epoch)
+    });
+    assert!(
+        epochs
+            .into_iter()
+            .all(|epochs| epochs == (Epoch(7), ConfigEpoch(7)))
+    );
+}
+
+#[test]
+fn a_newer_configuration_of_a_member_that_votes_is_taken_over() {
+    let mut fleet = founded();
+    let leader = fleet.leader().expect("a leader");
+    let votes = member(follower(&fleet));
+    let message = format!("127.0.0.1,1001,{votes},7,cache,127.0.0.1,6380,7");
+    fleet.order(leader, Request::Hello { message });
+    fleet.until("the member's switch on all", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| node.core.registry().groups["cache"].primary.port == 6380)
+    });
+}
