@@ -32,8 +32,7 @@ fn votes_become_a_log() -> Result<()> {
     moving
         .nobody_fails_over()
         .context("two moved, the third a stranger")?;
-    let _: String =
-        moving.fleet.coordinators[0].ask(&["SENTINEL", "RAFT", "ACCEPT-FOREIGN", GROUP, &third])?;
+    moving.accept(&third)?;
     moving
         .wait_replaced(&[0, 1, 2])
         .context("two moved, the third accepted")?;
@@ -89,6 +88,44 @@ fn the_log_begins_with_the_latest_switch() -> Result<()> {
     moving.wait_log(&[0, 1, 2])?;
     moving.wait_agreed(&[0, 1, 2])?;
     moving.fail_over(&[0, 1, 2])?;
+    moving.fleet.wait_stable()?;
+    moving.fleet.finish()
+}
+
+/// The second is taken away just when the third has been elected by it: the log does not know of the switch that follows.
+#[test]
+fn a_step_in_the_middle_of_a_failover() -> Result<()> {
+    let mut moving = Moving::start(false)?;
+    moving.fail_over(&[0, 1, 2])?;
+    moving.join_log(0)?;
+    let fault = moving.fleet.servers[moving.primary].kill()?;
+    let limit = moving.fleet.options.failover_limit();
+    let leader = moving.fleet.journal.wait("a leader", fault, limit, |event| {
+        (event.name == "+elected-leader").then_some(event.source)
+    })?;
+    let second = 3 - leader;
+    moving.fleet.coordinators[second].kill()?;
+    moving.join_log(second)?;
+    moving.wait_log(&[0, second])?;
+    moving.wait_replaced(&[leader])?;
+
+    let stranger = moving.fleet.coordinators[leader].id().to_owned();
+    for index in [0, second] {
+        let coordinator = &moving.fleet.coordinators[index];
+        wait_for("the stranger to be heard", SOON, || {
+            let text: String = coordinator.ask(&["INFO", "sentinel"])?;
+            ensure!(text.contains(&stranger), "no {stranger} in {text}");
+            Ok(())
+        })?;
+    }
+    moving.accept(&stranger)?;
+    moving
+        .wait_agreed(&[0, 1, 2])
+        .context("with the third accepted")?;
+    moving.restart_old(&[0, 1, 2])?;
+    moving.fail_over(&[0, 1, 2]).context("two moved")?;
+    moving.join_log(leader)?;
+    moving.fail_over(&[0, 1, 2]).context("all moved")?;
     moving.fleet.wait_stable()?;
     moving.fleet.finish()
 }
@@ -237,6 +274,11 @@ impl Moving {
             ensure!(!told.contains(past), "{} tells again: {told}", coordinator.name());
         }
         Ok(())
+    }
+
+    /// Lets a sentinel watch the group beside the log.
+    fn accept(&self, id: &str) -> Result<()> {
+        self.fleet.coordinators[0].ask::<()>(&["SENTINEL", "RAFT", "ACCEPT-FOREIGN", GROUP, id])
     }
 
     fn knows_nothing(&self, index: usize) -> Result<()> {
