@@ -329,6 +329,12 @@ impl World {
                 {
                     self.check_sees_down(n, primary);
                 }
+                // The order counts even where nobody is at the other end of the connection any more.
+                if event.kind == EventKind::StateWaitPromotion
+                    && let Some(candidate) = server_in(&event.payload)
+                {
+                    self.checks.takes_over(n, candidate);
+                }
                 if event.kind == EventKind::SelectedReplica
                     && let Some(chosen) = server_in(&event.payload)
                 {
