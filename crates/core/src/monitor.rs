@@ -426,6 +426,7 @@ impl Group {
         instance.info = info;
         if held_as == Role::Replica {
             self.note_kin(addr);
+            self.note_elsewhere(addr, cx);
         }
         if rebooted {
             let watched = held_as == Role::Primary && !self.rules.reboot_down_after.is_zero();

@@ -13,6 +13,7 @@ use crate::event::EventKind;
 use crate::group::Group;
 use crate::instance::Instance;
 use crate::instance::info::Role;
+use crate::registry::GroupRecord;
 
 /// How recent a peer's hello must be to confirm the configuration: five hellos.
 const CONFIRMATION_LIFETIME: Duration = Duration::from_secs(10);
@@ -55,9 +56,34 @@ impl Group {
         }
     }
 
-    /// Whether a server that was one of ours serves another group by now: it is the primary of one, or follows somebody of
-    /// one and not of ours. Its address was given to it after one of ours had left it.
+    /// Whether a server that was one of ours serves another group by now: it does so at present, or did so before and is
+    /// still known to that group. A restart as a primary does not make it one of ours.
     pub(crate) fn belongs_elsewhere(&self, addr: &Addr, instance: &Instance, cx: &Context) -> bool {
+        let mut others = cx.registry.groups.iter().filter(|(name, _)| **name != self.name);
+        let is_known = |record: &GroupRecord| record.replicas.iter().any(|known| cx.names.same(known, addr));
+        self.serves_elsewhere(addr, instance, cx)
+            || (instance.elsewhere && others.any(|(_, record)| is_known(record)))
+    }
+
+    /// Remembers of a server that was one of ours that it serves another group, until it follows our primary or has data of
+    /// ours again.
+    pub(crate) fn note_elsewhere(&mut self, addr: &Addr, cx: &Context) {
+        let Some(instance) = self.instances.get(addr) else {
+            return;
+        };
+        let is_ours = self.follows_primary(cx, instance)
+            || self
+                .primary_instance()
+                .is_some_and(|primary| instance.info.shares_lineage(&primary.info));
+        let elsewhere = !is_ours && (instance.elsewhere || self.serves_elsewhere(addr, instance, cx));
+        if let Some(instance) = self.instances.get_mut(addr) {
+            instance.elsewhere = elsewhere;
+        }
+    }
+
+    /// Whether it is the primary of another group, or follows somebody of one and not of ours. Its address was given to it
+    /// after one of ours had left it.
+    fn serves_elsewhere(&self, addr: &Addr, instance: &Instance, cx: &Context) -> bool {
         let host = instance.info.primary_host.as_ref();
         let upstream = host
             .filter(|_| instance.role == Role::Replica)

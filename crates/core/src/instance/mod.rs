@@ -65,6 +65,8 @@ pub(crate) struct Instance {
     /// been seen with the data of the primary, or was started anew with what one such had. Another that was given its
     /// address has not.
     pub(crate) kin: bool,
+    /// It was seen to serve another group, and has not followed our primary or shown data of ours since.
+    pub(crate) elsewhere: bool,
     pub(crate) script_kill_sent: bool,
     pub(crate) following: Following,
     /// The command that last told it whom to follow.
@@ -116,6 +118,7 @@ impl Instance {
             last_down_at: None,
             was_primary: false,
             kin: false,
+            elsewhere: false,
             script_kill_sent: false,
             following: Following::Untold,
             told_at: None,
