@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::{AbortReason, Cause, Stage};
+use super::{AbortReason, Cause, Stage, reconfigure};
 use crate::addr::Addr;
 use crate::bugs::{self, Bug};
 use crate::context::Context;
@@ -97,9 +97,15 @@ impl Group {
             }
             Err(passed_over) => {
                 run.passed_over = passed_over;
+                let is_agreed = run.cause == Cause::ObjectivelyDown;
                 match self.heir(cx) {
                     Some(heir) => self.acknowledge(heir, cx),
-                    None => self.abort(AbortReason::NoGoodReplica, cx),
+                    None => {
+                        self.abort(AbortReason::NoGoodReplica, cx);
+                        if is_agreed {
+                            self.restore_primary(cx);
+                        }
+                    }
                 }
             }
         }
@@ -154,6 +160,44 @@ impl Group {
             primary: heir,
             from: cx.registry.my_id.clone(),
         });
+    }
+
+    /// Has the group's primary be one again, if it was started as a replica of one of its own, by an old configuration,
+    /// and nobody else can be promoted. It goes by the right name already, so there is nothing to decide.
+    fn restore_primary(&mut self, cx: &mut Context) {
+        let Some(upstream) = self.lost_upstream(cx) else {
+            return;
+        };
+        let addr = self.primary.clone();
+        let Some(primary) = self.instances.get_mut(&addr) else {
+            return;
+        };
+        primary.told_by = reconfigure::tell(primary, None, cx);
+        primary.info_asked_at = Some(cx.now);
+        let what =
+            format!("{addr} is held as the primary and follows {upstream}: it is told to be a primary again");
+        cx.odd(Some(&self.name), what);
+    }
+
+    /// The replica of the group that its primary follows, if that is none that could have taken over from it: it is down,
+    /// or a replica itself.
+    fn lost_upstream(&self, cx: &Context) -> Option<Addr> {
+        let primary = self.primary_instance()?;
+        let is_well = primary.facts_are_its_own()
+            && !primary.info.hand_over.is_under_way()
+            && cx.now.since(primary.health.last_ok()) <= MAX_PING_AGE;
+        if primary.role != Role::Replica || !is_well || primary.priority() == 0 {
+            return None;
+        }
+        let host = primary.info.primary_host.as_ref()?;
+        let addr = Addr::parse(host, primary.info.primary_port)?;
+        let addr = self
+            .find_instance(cx, &addr)
+            .filter(|addr| **addr != self.primary)?;
+        let upstream = self.instances.get(addr)?;
+        let obeys =
+            upstream.role == Role::Replica && upstream.info_at.is_some_and(|at| at > primary.role_since);
+        (upstream.is_sdown() || obeys).then(|| addr.clone())
     }
 
     /// Whether the primary is to hand over by itself.

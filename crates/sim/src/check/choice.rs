@@ -198,6 +198,11 @@ impl Checks {
         self.accounts[n].sight.sdown.get(&addr).copied()
     }
 
+    /// Whether a coordinator has told that it sees a server down, and has not told otherwise since.
+    pub(super) fn holds_down(&self, n: usize, addr: &Addr) -> bool {
+        socket_addr(addr).is_some_and(|addr| self.holds_down_since(n, addr).is_some())
+    }
+
     /// When a server has last given a good answer on the connection that stands. What came on one before proves nothing
     /// of this one: a server closes all connections when it is told to change its role, even to the one that it has, and
     /// where the way is long a new one and a ping take longer than patience lasts.

@@ -380,7 +380,7 @@ impl Checks {
     /// A coordinator holds the primary for objectively down.
     fn agrees_down(&mut self, now: Time, n: usize, group: &GroupName, primary: &Addr) {
         let others = self.ledger.down_since(group, primary, now - VIEWS_COUNT_FOR, n);
-        let own = choice::socket_addr(primary).is_some_and(|addr| self.holds_down_since(n, addr).is_some());
+        let own = self.holds_down(n, primary);
         let views = others + usize::from(own);
         if views < self.quorum {
             let what = format!(
