@@ -365,6 +365,12 @@ impl Server {
         self.follows
     }
 
+    /// Whom its configuration file tells it to follow when it is started again.
+    #[must_use]
+    pub const fn configured(&self) -> Option<SocketAddr> {
+        self.configured
+    }
+
     /// Whether the link to its primary is up.
     #[must_use]
     pub const fn link_up(&self) -> bool {

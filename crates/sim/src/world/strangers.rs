@@ -1,7 +1,8 @@
 //! Addresses that are given up, and strangers who come up there.
 //!
-//! A stranger may come to any address that nobody of the group follows any more and that most coordinators do not name as
-//! the primary: before that, the replicas themselves would take its data, and no coordinator could help it.
+//! A stranger may come to any address that nobody of the group follows any more, nor would after a restart, and that most
+//! coordinators do not name as the primary: before that, the replicas themselves would take its data, and no coordinator
+//! could help it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -76,6 +77,7 @@ impl World {
         }
         let is_followed = self.servers.iter().filter(|host| !host.gone).any(|host| {
             host.server.follows() == Some(addr)
+                || host.server.configured() == Some(addr)
                 || host.remains.as_ref().and_then(crate::redis::Remains::follows) == Some(addr)
         });
         let addr_named = Some(Addr::from(addr));
