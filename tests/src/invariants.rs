@@ -31,16 +31,21 @@ pub fn check(events: &[Event], ids: &[&str]) -> Result<()> {
                 }
             }
             "+elected-leader" => {
-                // As Sentinel: the event does not say the epoch, but a leader has voted for itself just before.
-                let Some(epoch) = candidacies.get(&event.source) else {
+                // As Sentinel: the event does not say the epoch, but a leader has voted for itself just before. The leader of
+                // a log has not.
+                let Some(epoch) = candidacies.remove(&event.source) else {
                     continue;
                 };
-                let earlier = *leaders.entry(*epoch).or_insert(event.source);
+                let earlier = *leaders.entry(epoch).or_insert(event.source);
                 ensure!(
                     earlier == event.source,
                     "sentinel-{earlier} and sentinel-{} were both elected in epoch {epoch}",
                     event.source
                 );
+            }
+            // It stands no more: it has lost, or was started anew, perhaps as a member of a log.
+            "-failover-abort-not-elected" | "+monitor" => {
+                candidacies.remove(&event.source);
             }
             _ => {}
         }
@@ -93,5 +98,19 @@ mod tests {
         };
         assert!(check(&elections(2), &["a", "b"]).is_ok());
         assert!(check(&elections(1), &["a", "b"]).is_err());
+    }
+
+    #[test]
+    fn who_has_lost_an_election_may_lead_a_log_later() {
+        let mut events = vec![
+            event(0, "+vote-for-leader", "a 1"),
+            event(1, "+vote-for-leader", "b 1"),
+            event(1, "+elected-leader", "master mymaster 127.0.0.1 1"),
+            event(0, "-failover-abort-not-elected", "master mymaster 127.0.0.1 1"),
+            event(0, "+elected-leader", "master mymaster 127.0.0.1 1"),
+        ];
+        assert!(check(&events, &["a", "b"]).is_ok());
+        events.remove(3);
+        assert!(check(&events, &["a", "b"]).is_err());
     }
 }
