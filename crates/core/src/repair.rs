@@ -19,6 +19,9 @@ use crate::registry::GroupRecord;
 const CONFIRMATION_LIFETIME: Duration = Duration::from_secs(10);
 /// How long a stray primary is left alone by those who are not responsible. As the reference.
 const STRAY_GRACE: Duration = Duration::from_secs(8);
+/// The same where promotions are in a log: time for the hello of a member that is still to be moved there from votes, and
+/// was told by an operator to fail over.
+const LATE_PROMOTION_GRACE: Duration = Duration::from_secs(1);
 /// How old the primary's INFO may be for it to count as sane. As the reference.
 const MAX_PRIMARY_INFO_AGE: Duration = Duration::from_secs(20);
 /// How long a replica is left with a primary that is none before it is repointed: time for it to change by itself.
@@ -111,6 +114,9 @@ impl Group {
             (true, Some(grace)) if !instance.was_replica => {
                 instance.role_since.max(self.config_changed_at) + grace
             }
+            (true, Some(grace)) if self.only_the_log_promotes(cx) => {
+                instance.role_since.max(self.config_changed_at) + LATE_PROMOTION_GRACE + grace
+            }
             (true, _) => latest(instance.role_since, instance.last_down_at) + STRAY_GRACE,
             (false, Some(grace)) if self.upstream_is_lost(cx, instance) => {
                 instance.primary_changed_at.max(self.config_changed_at) + LOST_REPLICA_GRACE + grace
@@ -129,6 +135,11 @@ impl Group {
             EventKind::FixReplica
         };
         self.point_at_primary(addr, kind, cx);
+    }
+
+    /// Whether a promotion that the log does not know can only be an order that was given up.
+    fn only_the_log_promotes(&self, cx: &Context) -> bool {
+        !cx.agreement.is_by_vote() && self.foreign_sentinels(cx).is_empty()
     }
 
     /// Whether the primary is what it should be, as the reference defines it.

@@ -362,3 +362,34 @@ fn a_newer_configuration_of_a_member_that_votes_is_taken_over() {
         nodes.all(|node| node.core.registry().groups["cache"].primary.port == 6380)
     });
 }
+
+/// A candidate that hung obeys when another one has long been promoted. With votes somebody else may have promoted it;
+/// the log knows that nobody has.
+#[test]
+fn a_replica_that_turns_into_a_primary_is_soon_put_back() {
+    let mut fleet = Fleet::new();
+    fleet.servers = [(6379, None), (6380, Some(6379))].into();
+    for id in 1..=3 {
+        fleet.start(id, 3, &configuration(6379));
+    }
+    fleet.until("the replica on all", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| {
+            let record = node.core.registry().groups.get("cache");
+            record.is_some_and(|record| record.replicas.len() == 1)
+        })
+    });
+    fleet.run(2000);
+    fleet.servers.insert(6380, None);
+    let told = |fleet: &Fleet, what: &str| {
+        let leader = fleet.leader().expect("a leader");
+        let events = &fleet.nodes[&leader].events;
+        events.iter().any(|event| event.contains(what))
+    };
+    fleet.until("the leader to see it", |fleet| told(fleet, "-role-change"));
+    // Time for the news of a promotion, in case a sentinel that still votes has done it.
+    fleet.run(1200);
+    assert_eq!(fleet.servers[&6380], Some(6379));
+    assert!(told(&fleet, "+convert-to-slave"));
+    assert_eq!(fleet.servers[&6379], None);
+}

@@ -1,5 +1,5 @@
-//! Coordinators that share a log, on a network that is as fast as one wishes. There are no servers: every connection to
-//! one is refused.
+//! Coordinators that share a log, on a network that is as fast as one wishes. Every connection to a server is refused,
+//! save for those that a test brings along.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -41,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) core: Coordinator,
     life: u64,
     links: BTreeMap<LinkId, u64>,
+    server_links: BTreeMap<LinkId, u16>,
     asked: BTreeMap<ClientToken, Asker>,
     last_token: u64,
     pub(crate) events: Vec<String>,
@@ -55,6 +56,8 @@ pub(crate) struct Fleet {
     lives: u64,
     last_client: u64,
     answers: BTreeMap<u64, Answer>,
+    /// The servers by their ports, and the port that each follows; one that follows nobody is a primary.
+    pub(crate) servers: BTreeMap<u16, Option<u16>>,
     /// Who is cut off.
     pub(crate) cut: BTreeSet<u64>,
 }
@@ -74,6 +77,7 @@ impl Fleet {
             lives: 0,
             last_client: 0,
             answers: BTreeMap::new(),
+            servers: BTreeMap::new(),
             cut: BTreeSet::new(),
         }
     }
@@ -104,6 +108,7 @@ impl Fleet {
             core,
             life: self.lives,
             links: BTreeMap::new(),
+            server_links: BTreeMap::new(),
             asked: BTreeMap::new(),
             last_token: 0,
             events: Vec::new(),
@@ -250,7 +255,15 @@ impl Fleet {
             Effect::Connect { link, to, kind } => {
                 let far = u64::from(to.port()).wrapping_sub(1000);
                 let there = matches!(kind, LinkKind::Peer { .. }) && self.nodes.contains_key(&far);
-                let input = if there && !self.cut.contains(&id) && !self.cut.contains(&far) {
+                let is_server =
+                    matches!(kind, LinkKind::Instance { .. }) && self.servers.contains_key(&to.port());
+                let input = if is_server {
+                    self.node(id).server_links.insert(link, to.port());
+                    Input::LinkUp {
+                        link,
+                        local: LOCALHOST,
+                    }
+                } else if there && !self.cut.contains(&id) && !self.cut.contains(&far) {
                     self.node(id).links.insert(link, far);
                     Input::LinkUp {
                         link,
@@ -305,6 +318,10 @@ impl Fleet {
 
     fn send(&mut self, id: u64, link: LinkId, request: RequestId, command: Command) {
         let life = self.nodes[&id].life;
+        if let Some(port) = self.nodes[&id].server_links.get(&link).copied() {
+            let reply = self.served(port, &command);
+            return self.later(Due::Input(id, life, Input::Reply { link, request, reply }));
+        }
         let Some(far) = self.nodes[&id].links.get(&link).copied() else {
             return;
         };
@@ -331,6 +348,38 @@ impl Fleet {
             request: question,
             asker,
         });
+    }
+
+    /// What a server answers.
+    fn served(&mut self, port: u16, command: &Command) -> Reply {
+        match command {
+            Command::Ping => Reply::Ping(Pong::Pong),
+            Command::Info | Command::InfoAndAck => Reply::Info(self.info(port)),
+            Command::Reconfigure { follow } => {
+                let follows = follow.as_ref().map(|(_, port)| *port);
+                self.servers.insert(port, follows);
+                Reply::Done
+            }
+            _ => Reply::Done,
+        }
+    }
+
+    fn info(&self, port: u16) -> String {
+        let mut text = format!("run_id:{port:040}\r\n");
+        match self.servers[&port] {
+            Some(primary) => text.push_str(&format!(
+                "role:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:{primary}\r\nmaster_link_status:up\r\n\
+                 slave_repl_offset:1\r\nslave_priority:100\r\n"
+            )),
+            None => text.push_str("role:master\r\n"),
+        }
+        let followers = self.servers.iter().filter(|(_, follows)| **follows == Some(port));
+        for (number, (follower, _)) in followers.enumerate() {
+            text.push_str(&format!(
+                "slave{number}:ip=127.0.0.1,port={follower},state=online,offset=1,lag=0\r\n"
+            ));
+        }
+        text
     }
 
     fn node(&mut self, id: u64) -> &mut Node {
