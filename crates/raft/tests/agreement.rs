@@ -363,6 +363,39 @@ fn a_newer_configuration_of_a_member_that_votes_is_taken_over() {
     });
 }
 
+/// An order of a leader whose lease is over is not sent, and its connection dropped. The old primary must not take writes
+/// until some long time is over.
+#[test]
+fn an_order_that_got_lost_is_given_again() {
+    let mut fleet = Fleet::new();
+    fleet.servers = [(6379, None), (6380, Some(6379))].into();
+    for id in 1..=3 {
+        fleet.start(id, 3, &configuration(6379));
+    }
+    fleet.until("the replica on all", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| {
+            let record = node.core.registry().groups.get("cache");
+            record.is_some_and(|record| record.replicas.len() == 1)
+        })
+    });
+    fleet.run(2000);
+    fleet.loses_order.insert(6379);
+    let leader = fleet.leader().expect("a leader");
+    let name = "cache".to_owned();
+    assert_eq!(
+        fleet.order(leader, Request::Failover { name, option: None }),
+        Answer::Ok
+    );
+    fleet.until("the other one as the primary", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| node.core.registry().groups["cache"].primary.port == 6380)
+    });
+    fleet.run(2000);
+    assert!(fleet.loses_order.is_empty(), "the order was given");
+    assert_eq!(fleet.servers[&6379], Some(6380), "and given again");
+}
+
 /// A candidate that hung obeys when another one has long been promoted. With votes somebody else may have promoted it;
 /// the log knows that nobody has.
 #[test]

@@ -98,6 +98,10 @@ impl Group {
             let follows = news && self.follows_primary(cx, replica);
             let synced = follows && replica.info.link_up;
             let was_sent = matches!(replica.following, Following::Sent(_));
+            // What it says on a connection made since then shows that the order got lost with the one before.
+            let is_lost = replica.link.up_since().is_some_and(|up_since| {
+                up_since > told_at && replica.info_at.is_some_and(|at| at >= up_since)
+            });
             if follows && was_sent {
                 self.note(
                     &addr,
@@ -108,6 +112,10 @@ impl Group {
             }
             if synced {
                 self.note(&addr, Following::Done, EventKind::ReconfigureDone, cx);
+            } else if !follows && was_sent && is_lost {
+                if let Some(replica) = self.instances.get_mut(&addr) {
+                    replica.following = Following::Untold;
+                }
             } else if !follows && was_sent && cx.due(told_at + cx.tunables.reconfigure_timeout) {
                 // Unlike Sentinel, this holds for every number of parallel syncs, and what has timed out is
                 // not told again at once: the repairs see to it later.

@@ -58,6 +58,8 @@ pub(crate) struct Fleet {
     answers: BTreeMap<u64, Answer>,
     /// The servers by their ports, and the port that each follows; one that follows nobody is a primary.
     pub(crate) servers: BTreeMap<u16, Option<u16>>,
+    /// Ports at which the next order to change the role gets lost, with its connection.
+    pub(crate) loses_order: BTreeSet<u16>,
     /// Who is cut off.
     pub(crate) cut: BTreeSet<u64>,
 }
@@ -78,6 +80,7 @@ impl Fleet {
             last_client: 0,
             answers: BTreeMap::new(),
             servers: BTreeMap::new(),
+            loses_order: BTreeSet::new(),
             cut: BTreeSet::new(),
         }
     }
@@ -319,6 +322,14 @@ impl Fleet {
     fn send(&mut self, id: u64, link: LinkId, request: RequestId, command: Command) {
         let life = self.nodes[&id].life;
         if let Some(port) = self.nodes[&id].server_links.get(&link).copied() {
+            if matches!(command, Command::Reconfigure { .. }) && self.loses_order.remove(&port) {
+                self.node(id).server_links.remove(&link);
+                let reason = "not sent".to_owned();
+                return self.later(Due::Input(id, life, Input::LinkDown { link, reason }));
+            }
+            if !self.nodes[&id].server_links.contains_key(&link) {
+                return;
+            }
             let reply = self.served(port, &command);
             return self.later(Due::Input(id, life, Input::Reply { link, request, reply }));
         }
