@@ -68,6 +68,7 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
                 epoch: config_epoch,
                 primary,
                 at: cx.now,
+                was_down: false,
             });
     }
     group.confirm_sentinel(&id, cx);

@@ -152,5 +152,6 @@ pub(crate) fn told_config(hello: &Hello, cx: &Context) -> Option<ToldConfig> {
         epoch: ConfigEpoch(hello.config_epoch),
         primary,
         at: cx.now,
+        was_down: false,
     })
 }

@@ -84,6 +84,8 @@ pub(crate) struct ToldConfig {
     pub(crate) primary: Addr,
     /// When it said so.
     pub(crate) at: Instant,
+    /// It has been down since: it may hold another by now.
+    pub(crate) was_down: bool,
 }
 
 /// A leader that got our vote, and whose failover we wait for.

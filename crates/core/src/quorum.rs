@@ -44,6 +44,9 @@ impl Group {
                 continue;
             }
             view.sdown_since = down.then_some(cx.now);
+            if let Some(told) = &mut view.told_config {
+                told.was_down = true;
+            }
             let kind = if down {
                 EventKind::SubjectivelyDown
             } else {

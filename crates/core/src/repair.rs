@@ -29,6 +29,9 @@ const LOST_REPLICA_GRACE: Duration = Duration::from_secs(1);
 /// How much longer the first of the well waits while the one in charge is well, too: that one may have been
 /// started anew and not know that it is. Time enough for it to give an order twice.
 const DEPUTY_GRACE: Duration = Duration::from_secs(3);
+/// How long a configuration that was heard of is left alone: who was cut off hears all that it has missed, the oldest
+/// first and from everybody, before what holds now.
+const NEWS_GRACE: Duration = Duration::from_millis(500);
 /// The least time between two orders to the same instance.
 const REPAIR_SPACING: Duration = Duration::from_secs(2);
 
@@ -40,6 +43,10 @@ impl Group {
         }
         self.free_primary(cx);
         if self.run.is_some() || self.odown_since.is_some() || !self.primary_is_sane(cx) {
+            return;
+        }
+        let is_own = self.config_from.as_ref() == Some(&cx.registry.my_id);
+        if cx.agreement.is_by_vote() && !is_own && !cx.due(self.config_changed_at + NEWS_GRACE) {
             return;
         }
         let strays: Vec<Addr> = self
@@ -159,9 +166,12 @@ impl Group {
         let Some(record) = cx.registry.groups.get(&self.name) else {
             return false;
         };
-        let agreeing = self.views.values().filter(|view| {
+        // Who is silent may have another one by now, and not be able to say so.
+        let there = self.alive_sentinels(cx).filter_map(|id| self.views.get(id));
+        let agreeing = there.filter(|view| {
             view.told_config.as_ref().is_some_and(|told| {
                 told.epoch == record.config_epoch
+                    && !told.was_down
                     && cx.names.same(&told.primary, &self.primary)
                     && cx.now.since(told.at) < CONFIRMATION_LIFETIME
                     && cx.tilt.is_news(told.at)
