@@ -12,7 +12,7 @@ use crate::world::World;
 const SEPARATOR: &str = "----\n";
 
 /// Steps of one input: enough for a failover, few enough that each input is soon done.
-const MAX_STEPS: usize = 300;
+pub(crate) const MAX_STEPS: usize = 300;
 
 /// More than any real answer sequence needs.
 const MAX_TEXTS: usize = 64;

@@ -9,7 +9,7 @@ use bellwether_core::EventKind;
 use rand::{Rng, SeedableRng, TryRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::check::{check_hellos, check_infos, check_inputs};
+use crate::check::{MAX_STEPS, check_hellos, check_infos, check_inputs};
 use crate::world::World;
 
 /// The inputs of `inputs` that are made: each ends when the first event of this kind comes.
@@ -96,14 +96,14 @@ fn replay(target: &str, check: impl Fn(&[u8]) -> BTreeSet<EventKind>) -> BTreeSe
     events
 }
 
-/// The shortest of some hundred random inputs that lead to an event.
+/// The shortest of some thousand random inputs that lead to an event.
 fn made(goal: EventKind) -> Vec<u8> {
-    let inputs = (0..400).filter_map(|seed| {
+    let inputs = (0..4_000).filter_map(|seed| {
         let mut world = World::at_random(Recorder {
             inner: Xoshiro256PlusPlus::seed_from_u64(seed),
             given: Vec::new(),
         });
-        for _ in 0..200 {
+        for _ in 0..MAX_STEPS {
             world.step();
             if world.events().contains(&goal) {
                 return Some(world.source().given.clone());
