@@ -144,11 +144,18 @@ impl World {
         let node = &mut self.nodes[n];
         node.clock = Clock::new(now, drift_ppm);
         let at = node.clock.read(now);
-        node.core = match &self.shared {
-            None => Coordinator::new(settings(seed), node.disk.load(), at),
-            Some(log) => log.coordinator(n, (seed, settings(seed)), node.disk.log().restored(), at),
-        };
-        self.checks.started(now, n, node.core.registry());
+        // What is on its disk is what it must remember, whatever it makes of it.
+        match &self.shared {
+            None => {
+                let loaded = node.disk.load();
+                self.checks.started(now, n, &loaded);
+                node.core = Coordinator::new(settings(seed), loaded, at);
+            }
+            Some(log) => {
+                node.core = log.coordinator(n, (seed, settings(seed)), node.disk.log().restored(), at);
+                self.checks.started(now, n, node.core.registry());
+            }
+        }
         node.state = State::Running;
         node.life += 1;
         node.book = Arc::default();
