@@ -32,6 +32,8 @@ struct Link {
     up: bool,
     /// When a good answer last came on it.
     answered_at: Option<Time>,
+    /// Whether INFO has come on it.
+    has_told: bool,
 }
 
 /// What a connection is for: no two are needed for the same.
@@ -114,7 +116,8 @@ impl Sight {
             && fresh(told_at)
             && !self.sdown.contains_key(&addr)
             && !self.ordered.contains(&addr)
-            && self.links.values().any(|link| link.up && link.to == addr)
+            // What came on an earlier connection may be about another server, to which the address belonged before.
+            && self.links.values().any(|link| link.up && link.to == addr && link.has_told)
     }
 }
 
@@ -138,6 +141,7 @@ impl Checks {
             to,
             up: false,
             answered_at: None,
+            has_told: false,
         };
         links.insert(link, begun);
         if doubled {
@@ -173,7 +177,10 @@ impl Checks {
                 told.answered_at = Some(now);
                 link.answered_at = Some(now);
             }
-            Reply::Info(text) => told.facts = Some((now, Facts::of(text))),
+            Reply::Info(text) => {
+                told.facts = Some((now, Facts::of(text)));
+                link.has_told = true;
+            }
             _ => {}
         }
     }

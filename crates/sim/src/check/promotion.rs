@@ -35,7 +35,7 @@ impl Checks {
             if handed_over && registry.groups.values().any(|record| record.primary == to) {
                 return;
             }
-            if self.restores(n, registry, &to, target) {
+            if self.restores(n, registry, &to) {
                 return;
             }
             let what = format!(
@@ -74,14 +74,13 @@ impl Checks {
     }
 
     /// Whether the server at `to` is told to be what all know it as: it was started as a replica by an old configuration,
-    /// and whoever tells it was elected for want of anybody else to promote.
-    fn restores(&self, n: usize, registry: &Registry, to: &Addr, target: Option<&Host>) -> bool {
+    /// or had been one when it last answered, and whoever tells it was elected for want of anybody else to promote.
+    fn restores(&self, n: usize, registry: &Registry, to: &Addr) -> bool {
         let group = registry.groups.iter().find(|(_, record)| record.primary == *to);
         let was_elected = group.is_some_and(|(name, record)| {
             let votes = self.ledger.votes_for(name, record.vote.epoch, &registry.my_id);
             self.is_logged || (votes > self.voters / 2 && record.vote.epoch > record.config_epoch.into())
         });
-        let follows = target.is_some_and(|host| host.server.follows().is_some());
-        was_elected && follows && self.holds_down(n, to)
+        was_elected && self.holds_down(n, to)
     }
 }
