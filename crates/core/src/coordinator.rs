@@ -271,6 +271,8 @@ impl Coordinator {
         let names = &self.cx.names;
         let now = self.cx.now;
         let is_fresh = self.cx.agreement.log().is_none_or(|log| log.is_fresh(now));
+        // Remembered here, where it counts: who publishes between two turns may find it otherwise than the last one did.
+        self.was_fresh = is_fresh;
         let book: AddressBook = self
             .groups
             .iter()

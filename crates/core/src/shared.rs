@@ -42,7 +42,7 @@ impl Coordinator {
                 group.tell_monitored(&mut self.cx);
             }
         }
-        if is_fresh != std::mem::replace(&mut self.was_fresh, is_fresh) {
+        if is_fresh != self.was_fresh {
             self.publish_addresses();
         }
     }
