@@ -66,6 +66,14 @@ impl Options {
         Ok(Self::of(Kind::from_env()?))
     }
 
+    /// The defaults of Bellwether whose coordinators share a log.
+    pub fn sharing_log() -> Self {
+        Self {
+            raft: true,
+            ..Self::of(Kind::Bellwether)
+        }
+    }
+
     /// The same for a given kind.
     pub fn of(kind: Kind) -> Self {
         Self {

@@ -57,21 +57,14 @@ libraries! {
 mod shared_log {
     use super::*;
 
-    fn options() -> Options {
-        Options {
-            raft: true,
-            ..Options::of(bellwether_tests::Kind::Bellwether)
-        }
-    }
-
     #[test]
     fn redis_py_continues() -> Result<()> {
-        goes_on("redis-py", options())
+        goes_on("redis-py", Options::sharing_log())
     }
 
     #[test]
     fn ioredis_continues() -> Result<()> {
-        goes_on("ioredis", options())
+        goes_on("ioredis", Options::sharing_log())
     }
 }
 

@@ -3,21 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bellwether_tests::{Coordinator, Fleet, GROUP, Kind, Options, client, wait_for};
+use bellwether_tests::{Coordinator, Fleet, GROUP, Options, client, wait_for};
 
 /// Far above what an election and a few entries of a log need.
 const SOON: Duration = Duration::from_secs(20);
 
-fn options() -> Options {
-    Options {
-        raft: true,
-        ..Options::of(Kind::Bellwether)
-    }
-}
-
 #[test]
 fn a_dead_primary_is_replaced_on_all() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let fault = fleet.servers[0].kill()?;
     let limit = fleet.options.failover_limit();
     for source in 0..3 {
@@ -37,7 +30,7 @@ fn a_dead_primary_is_replaced_on_all() -> Result<()> {
 
 #[test]
 fn what_is_set_on_one_is_set_on_all() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let leader = fleet.wait_log_leader()?;
     let follower = (leader + 1) % 3;
     fleet.coordinators[follower].set("down-after-milliseconds", "1234")?;
@@ -67,7 +60,7 @@ fn what_is_set_on_one_is_set_on_all() -> Result<()> {
 
 #[test]
 fn leader_and_primary_die_together() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let leader = fleet.wait_log_leader()?;
     fleet.coordinators[leader].kill()?;
     fleet.servers[0].kill()?;
@@ -80,7 +73,7 @@ fn leader_and_primary_die_together() -> Result<()> {
 
 #[test]
 fn without_a_majority_nothing_is_changed() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let port = fleet.servers[0].port();
     for coordinator in &mut fleet.coordinators[1..] {
         coordinator.kill()?;
@@ -106,7 +99,7 @@ fn without_a_majority_nothing_is_changed() -> Result<()> {
 
 #[test]
 fn all_are_killed_and_go_on() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     fleet.coordinators[0].set("parallel-syncs", "7")?;
     fleet.servers[0].kill()?;
     let second = fleet.wait_moved_from(0)?;
@@ -152,7 +145,7 @@ fn all_are_killed_and_go_on() -> Result<()> {
 /// The state file alone is enough to go on by votes from where the log had come.
 #[test]
 fn all_go_back_to_votes() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     fleet.coordinators[1].set("parallel-syncs", "5")?;
     fleet.servers[0].kill()?;
     let second = fleet.wait_moved_from(0)?;
@@ -204,7 +197,7 @@ fn all_go_back_to_votes() -> Result<()> {
 /// A member that has lost its disk is replaced by a new one at the same place, which is told everything.
 #[test]
 fn a_member_is_replaced() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let leader = fleet.wait_log_leader()?;
     let lost = (leader + 1) % 3;
     let other = (leader + 2) % 3;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bellwether_tests::shared_log::Receipt;
-use bellwether_tests::{Fleet, GROUP, Kind, Options, Role, hold_for, wait_for};
+use bellwether_tests::{Fleet, GROUP, Options, Role, hold_for, wait_for};
 
 /// Far above what detection and a new leader need, far below the failover timeout of the options below.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
@@ -14,12 +14,11 @@ const WINDOW: Duration = Duration::from_secs(3);
 
 fn options() -> Options {
     Options {
-        raft: true,
         // Room between a fault and its consequence, in which replicas can be frozen.
         down_after_ms: 1000,
         // No takeover may depend on it: a test that waited for it would fail at its limit.
         failover_timeout_ms: 120_000,
-        ..Options::of(Kind::Bellwether)
+        ..Options::sharing_log()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bellwether_tests::{Coordinator, Fleet, GROUP, Kind, Options};
+use bellwether_tests::{Coordinator, Fleet, GROUP, Options};
 
 /// A wrong failover would come within a second or two of the primary's death.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -11,10 +11,9 @@ const STEP_LIMIT: Duration = Duration::from_secs(30);
 
 fn options(coordinators: usize) -> Options {
     Options {
-        raft: true,
         coordinators,
         quorum: 2,
-        ..Options::of(Kind::Bellwether)
+        ..Options::sharing_log()
     }
 }
 

@@ -11,16 +11,9 @@ use bellwether_tests::{Coordinator, Fleet, GROUP, Kind, Options, wait_for};
 const WINDOW: Duration = Duration::from_secs(4);
 const STEP_LIMIT: Duration = Duration::from_secs(30);
 
-fn options() -> Options {
-    Options {
-        raft: true,
-        ..Options::of(Kind::Bellwether)
-    }
-}
-
 #[test]
 fn a_member_without_its_disk_is_replaced() -> Result<()> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let leader = fleet.wait_log_leader()?;
     let wiped = (leader + 1) % 3;
     // The others know by now that it has acknowledged something.
@@ -139,7 +132,7 @@ fn a_foreign_sentinel_holds_failovers_until_it_is_accepted() -> Result<()> {
 
 /// Three members and a Redis Sentinel that watches the same primary, and does not fail it over by itself.
 fn with_a_foreign_sentinel() -> Result<(Fleet, usize, String)> {
-    let mut fleet = Fleet::start(options())?;
+    let mut fleet = Fleet::start(Options::sharing_log())?;
     let start = Instant::now();
     let port = fleet.servers[0].port();
     // With this quorum it never takes the primary for objectively down.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::agreement::{Agreement, Decided, LogStatus, ReplicatedLog, Vote};
+use crate::agreement::{Agreement, Decided, ReplicatedLog, Vote};
 use crate::bugs::{self, Bug};
 use crate::command;
 use crate::context::{Context, LinkOwner};
@@ -173,12 +173,6 @@ impl Coordinator {
     #[must_use]
     pub fn log(&self) -> Option<&dyn ReplicatedLog> {
         self.cx.agreement.log()
-    }
-
-    /// The log that all coordinators share, as this one sees it at the moment; `None` where they vote.
-    #[must_use]
-    pub fn log_status(&self, now: Instant) -> Option<LogStatus> {
-        self.cx.agreement.log().map(|log| log.status(now))
     }
 
     /// Whether the registry holds everything that was decided. Where a log is shared it does not at first: it begins

@@ -258,7 +258,7 @@ fn a_new_member_learns_everything_and_a_removed_one_is_gone() {
         let now = bellwether_core::Instant::from_millis(fleet.now);
         let leader = fleet
             .leader()
-            .and_then(|id| fleet.nodes[&id].core.log_status(now));
+            .and_then(|id| Some(fleet.nodes[&id].core.log()?.status(now)));
         leader.is_some_and(|log| log.members.iter().filter(|member| member.voter).count() == 4)
     });
     let leader = fleet.leader().expect("a leader");

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bellwether_tests::chance::{self, Chance};
 use bellwether_tests::shared_log::Receipt;
-use bellwether_tests::{Fleet, GROUP, Kind, Options, invariants, wait_for};
+use bellwether_tests::{Fleet, GROUP, Options, invariants, wait_for};
 
 use fault::{Blow, Cause, Moment, Plan, Victim};
 
@@ -82,11 +82,10 @@ fn play(number: u64, failovers: u64, seed: u64) -> Result<Tally> {
     let mut chance = Chance::new(seed);
     let mut tally = Tally::default();
     let mut fleet = Fleet::start(Options {
-        raft: true,
         coordinators: COORDINATORS,
         down_after_ms: 400,
         failover_timeout_ms: 3000,
-        ..Options::of(Kind::Bellwether)
+        ..Options::sharing_log()
     })?;
     let mut known = fleet.wait_same_history()?;
     for cycle in 1..=failovers {

@@ -208,7 +208,7 @@ impl Fleet {
 
     pub(crate) fn leader(&self) -> Option<u64> {
         let now = Instant::from_millis(self.now);
-        let acts = |node: &Node| node.core.log_status(now).is_some_and(|log| log.may_act);
+        let acts = |node: &Node| node.core.log().is_some_and(|log| log.may_act(now));
         self.nodes.iter().find(|(_, node)| acts(node)).map(|(id, _)| *id)
     }
 
