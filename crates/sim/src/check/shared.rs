@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_core::{Cause, Epoch, Globals, GroupName, LogPlace, Registry, ReplicatedLog, SentinelId};
+use bellwether_core::{
+    Cause, Epoch, Globals, GroupName, GroupRecord, LogPlace, Registry, ReplicatedLog, SentinelId,
+};
 
 use super::choice::Sight;
 use super::{Checks, Invariant, VIEWS_COUNT_FOR};
@@ -205,6 +207,13 @@ impl Checks {
         for group in &registry.groups {
             self.chose(now, n, group, &sights, leads_well);
         }
+    }
+
+    /// What the log comes to for a group, by the newest of its places that anybody has stood at; `None` where there is no
+    /// log.
+    pub(crate) fn newest_record(&self, group: &GroupName) -> Option<&GroupRecord> {
+        let (_, newest) = self.shared.states.last_key_value()?;
+        newest.groups.get(group)
     }
 
     /// A failover has ended; `true` for the first who tells it.

@@ -82,7 +82,9 @@ impl World {
         });
         let addr_named = Some(Addr::from(addr));
         let newest = self.newest_primary(&self.groups[group]);
-        let is_primary = self.seen_primary(group) == addr_named || newest == addr_named;
+        let is_primary = self.seen_primary(group) == addr_named
+            || newest == addr_named
+            || self.has_taken_over(&self.groups[group], addr);
         let taken = self.servers.iter().any(|host| host.addr == addr && !host.gone);
         if is_followed || is_primary || taken {
             self.after(WAIT, Due::Stranger(stranger, addr, group));
@@ -307,8 +309,24 @@ impl World {
         record.is_some_and(|record| self.checks.knows_server(n, &record.primary))
     }
 
-    /// The primary of a group by the newest configuration that any coordinator has.
+    /// Whether a server at this address has become a primary as the log wants it, which nobody may have told yet: the news
+    /// can be in the log of coordinators that are all dead, and counts as soon as they are back.
+    fn has_taken_over(&self, name: &GroupName, addr: SocketAddr) -> bool {
+        let failover = self
+            .checks
+            .newest_record(name)
+            .and_then(|record| record.failover.as_ref());
+        let is_candidate = failover.is_some_and(|run| run.candidate == Some(addr.into()));
+        let mut hosts = self.servers.iter().filter(|host| host.addr == addr);
+        is_candidate && hosts.any(|host| host.server.is_primary())
+    }
+
+    /// The primary of a group by the newest configuration that any coordinator has, or had before it died and has to learn
+    /// from the log again.
     pub(super) fn newest_primary(&self, name: &GroupName) -> Option<Addr> {
+        if let Some(record) = self.checks.newest_record(name) {
+            return Some(record.primary.clone());
+        }
         let records = self
             .nodes
             .iter()
