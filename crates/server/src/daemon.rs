@@ -204,7 +204,10 @@ pub struct Daemon {
     renewal: Renewal,
     context: Context,
     signals: Signals,
+    /// Cancelled when somebody wants the end.
     shutdown: CancellationToken,
+    /// Cancelled when the driver can do without all others. Cancels `shutdown` as well.
+    stop: CancellationToken,
     tasks: TaskTracker,
     supervisor: Arc<Supervisor>,
     log: Option<Arc<Log>>,
@@ -280,7 +283,8 @@ impl Daemon {
                 .map_err(|error| DaemonError::SaveId(error.into()))?;
         }
         let signals = Signals::install().map_err(DaemonError::Signals)?;
-        let shutdown = CancellationToken::new();
+        let stop = CancellationToken::new();
+        let shutdown = stop.child_token();
         let (handle, end) = Handle::new(clock, shutdown.clone());
         let hub = Hub::with_limit(config.daemon.output_limits.pubsub);
         let tasks = TaskTracker::new();
@@ -308,6 +312,7 @@ impl Daemon {
             coordinator,
             reports,
             end,
+            stop: stop.clone(),
             links: Links::new(link_settings, clock, reporter.clone(), tasks.clone()),
             resolver: Resolver::new(clock, reporter, tasks.clone()),
             disk: Disk::new(store),
@@ -343,6 +348,7 @@ impl Daemon {
             context,
             signals,
             shutdown,
+            stop,
             tasks,
             supervisor: Arc::new(supervisor),
             log,
@@ -375,6 +381,7 @@ impl Daemon {
             context,
             signals,
             shutdown,
+            stop,
             tasks,
             supervisor,
             log,
@@ -397,15 +404,15 @@ impl Daemon {
         );
         let pidfile = pidfile.filter(|path| pid::write(path));
         let scripts = context.scripts.clone();
-        tasks.spawn(scripts.run(driver.announcer.clone(), shutdown.clone()));
+        tasks.spawn(scripts.run(driver.announcer.clone(), stop.clone()));
         if let Some(tls) = &tls {
-            tasks.spawn(Arc::clone(tls).watch(Arc::clone(&context.telemetry), shutdown.clone()));
+            tasks.spawn(Arc::clone(tls).watch(Arc::clone(&context.telemetry), stop.clone()));
         }
         let passwords = renewal.trigger();
         let (access, handle) = (context.access.clone(), context.handle.clone());
-        tasks.spawn(renewal.watch(access, handle, shutdown.clone()));
+        tasks.spawn(renewal.watch(access, handle, stop.clone()));
         let driver = tokio::spawn(driver.run());
-        let listener = tokio::spawn(listener::serve(entrances, context, shutdown.clone()));
+        let listener = tokio::spawn(listener::serve(entrances, context, stop.clone()));
         let reopen = {
             let (log, supervisor, status) = (log.clone(), Arc::clone(&supervisor), status.clone());
             move || {
@@ -419,16 +426,16 @@ impl Daemon {
                 supervisor.ready(&status);
             }
         };
-        tasks.spawn(signals.watch(shutdown.clone(), reopen));
+        tasks.spawn(signals.watch(shutdown.clone(), stop.clone(), reopen));
         supervisor.ready(&status);
-        let (insisting, stop) = (Arc::clone(&supervisor), shutdown.clone());
-        tasks.spawn(async move { insisting.insist(&status, &stop).await });
-        let stop = shutdown.clone();
+        let (insisting, ending) = (Arc::clone(&supervisor), shutdown.clone());
+        tasks.spawn(async move { insisting.insist(&status, &ending).await });
+        let ending = shutdown.clone();
         tasks.spawn(async move {
-            stop.cancelled().await;
+            ending.cancelled().await;
             supervisor.stopping();
         });
-        let result = supervise(driver, listener, &shutdown).await;
+        let result = supervise(driver, listener, &stop).await;
         if let Err(error) = &result {
             error!(reason = chain(error), "the coordinator cannot go on");
         }
@@ -453,7 +460,7 @@ type Running<T> = tokio::task::JoinHandle<T>;
 async fn supervise(
     mut driver: Running<Result<(), DriverError>>,
     mut listener: Running<()>,
-    shutdown: &CancellationToken,
+    stop: &CancellationToken,
 ) -> Result<(), DaemonError> {
     let drive = |ended: Result<Result<(), DriverError>, tokio::task::JoinError>| match ended {
         Ok(result) => result.map_err(DaemonError::Driver),
@@ -461,13 +468,13 @@ async fn supervise(
     };
     tokio::select! {
         ended = &mut driver => {
-            shutdown.cancel();
+            stop.cancel();
             let _ = tokio::time::timeout(FAREWELL, listener).await;
             drive(ended)
         }
         ended = &mut listener => {
-            let was_asked = shutdown.is_cancelled() && ended.is_ok();
-            shutdown.cancel();
+            let was_asked = stop.is_cancelled() && ended.is_ok();
+            stop.cancel();
             let result = drive(driver.await);
             if was_asked { result } else { result.and(Err(DaemonError::Ended("the listener"))) }
         }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{
-    Answer, ClientToken, Coordinator, Effect, FailoverReceipt, GroupName, Input, Instant, LinkId, Outcome,
-    PersistSeq, Registry, whole_millis,
+    Answer, ClientToken, Coordinator, Effect, FailoverReceipt, GroupName, Input, Instant, LinkId, LogOrder,
+    LogRole, Outcome, PersistSeq, Registry, Request, whole_millis,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::announce::Announcer;
@@ -35,12 +36,18 @@ pub(crate) const MAX_WAITING_REPORTS: usize = 4096;
 /// for many facts about a group as for one; bounded, so that a flood of reports cannot put decisions off.
 const MAX_INPUTS_A_TURN: usize = 1024;
 
+/// How long a leader that is to stop waits at most until another one leads: a hand-over takes a few milliseconds, the
+/// longest wait for the end of what was ordered is the least election timeout, and an election after that is still seen.
+const HAND_OVER_LIMIT: Duration = Duration::from_secs(1);
+
 /// Everything that the loop needs.
 pub(crate) struct Driver {
     pub(crate) clock: Clock,
     pub(crate) coordinator: Coordinator,
     pub(crate) reports: mpsc::Receiver<Arrived>,
     pub(crate) end: HandleEnd,
+    /// Cancelled when nothing is to be awaited any more: what the loop needs others for until then goes on until then.
+    pub(crate) stop: CancellationToken,
     pub(crate) links: Links,
     pub(crate) resolver: Resolver,
     pub(crate) disk: Disk,
@@ -95,6 +102,7 @@ impl Driver {
             crash: None,
         };
         let result = running.run().await;
+        running.driver.stop.cancel();
         // The links end with their map, and whoever still waits for an answer learns that there is none.
         // A copy of what is in a log is written behind all else, so the last one may be yet to come.
         let last = (result.is_ok() && running.driver.copy.is_some()).then(|| running.to_save());
@@ -120,28 +128,90 @@ struct Running {
 impl Running {
     async fn run(&mut self) -> Result<(), DriverError> {
         self.turn();
-        while let Some(due) = self.wait().await? {
-            self.gather_asks();
-            let now = self.driver.clock.now();
-            let oldest = self.inputs.iter().map(|(arrived, _)| *arrived).min();
-            if let Some(due) = [due, oldest].into_iter().flatten().min() {
-                self.driver.telemetry.loop_delay(now.since(due));
-            }
-            self.turn();
-            if let Some(status) = self.crash {
-                return Err(DriverError::Simulated { status });
-            }
+        let stop = self.driver.end.shutdown().clone();
+        while let Some(due) = self.wait(&stop).await? {
+            self.step(due)?;
         }
-        Ok(())
+        self.hand_lead_over().await
     }
 
-    /// Waits until there is something to do. `None`: the daemon is to stop. Otherwise when that was due, if
+    /// Takes in all that is there, and does what follows. `due` is when that was to be done, if it was a deadline.
+    fn step(&mut self, due: Option<Instant>) -> Result<(), DriverError> {
+        self.gather_asks();
+        let now = self.driver.clock.now();
+        let oldest = self.inputs.iter().map(|(arrived, _)| *arrived).min();
+        if let Some(due) = [due, oldest].into_iter().flatten().min() {
+            self.driver.telemetry.loop_delay(now.since(due));
+        }
+        self.turn();
+        match self.crash {
+            Some(status) => Err(DriverError::Simulated { status }),
+            None => Ok(()),
+        }
+    }
+
+    /// Where a log is shared and this coordinator leads: has another one lead before the end, because nobody fails
+    /// anything over while an election timeout passes. Waits only as long as that can come off.
+    async fn hand_lead_over(&mut self) -> Result<(), DriverError> {
+        if !self.offer_lead() {
+            return Ok(());
+        }
+        let limit = time::sleep(HAND_OVER_LIMIT);
+        tokio::pin!(limit);
+        let stop = self.driver.stop.clone();
+        loop {
+            if let Some(leader) = self.other_leader() {
+                info!("handed the lead over to member {leader}");
+                return Ok(());
+            }
+            let due = tokio::select! {
+                () = &mut limit => {
+                    warn!("no other member has taken the lead over in time");
+                    return Ok(());
+                }
+                due = self.wait(&stop) => due?,
+            };
+            let Some(due) = due else { return Ok(()) };
+            self.step(due)?;
+        }
+    }
+
+    /// Begins to hand the lead over. `false` if there is nothing to hand over, or nobody to hand it to.
+    fn offer_lead(&mut self) -> bool {
+        let now = self.driver.clock.now();
+        let log = self.driver.coordinator.log();
+        if log.is_none_or(|log| log.status(now).role != LogRole::Leader) {
+            return false;
+        }
+        let (answer, mut answered) = oneshot::channel();
+        self.take_ask(Ask {
+            arrived: now,
+            request: Request::Log(LogOrder::Transfer { to: None }),
+            answer,
+        });
+        self.turn();
+        match answered.try_recv() {
+            Ok(Answer::Ok) => true,
+            Ok(Answer::Refused(why)) => {
+                info!("the lead is not handed over: {why}");
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The member that leads, if it is another one.
+    fn other_leader(&self) -> Option<u64> {
+        let status = self.driver.coordinator.log()?.status(self.driver.clock.now());
+        status.leader.filter(|leader| *leader != status.id)
+    }
+
+    /// Waits until there is something to do. `None`: `stop` was cancelled. Otherwise when that was due, if
     /// it was a deadline.
-    async fn wait(&mut self) -> Result<Option<Option<Instant>>, DriverError> {
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<Option<Option<Instant>>, DriverError> {
         let deadline = self.driver.coordinator.poll_deadline();
         let timer = deadline.and_then(|deadline| self.driver.clock.to_tokio(deadline));
         let driver = &mut self.driver;
-        let stop = driver.end.shutdown().clone();
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(None),

@@ -27,11 +27,17 @@ impl Signals {
         })
     }
 
-    /// Waits for signals until the daemon stops: the first to end it begins an orderly stop.
-    pub(crate) async fn watch(mut self, shutdown: CancellationToken, hung_up: impl Fn() + Send) {
+    /// Waits for signals until `stop` is cancelled: the first to end the daemon cancels `shutdown`, which begins an
+    /// orderly stop, and the second one `stop`, so that nothing is awaited any more.
+    pub(crate) async fn watch(
+        mut self,
+        shutdown: CancellationToken,
+        stop: CancellationToken,
+        hung_up: impl Fn() + Send,
+    ) {
         loop {
             let name = tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = stop.cancelled() => return,
                 Some(()) = self.hang_up.recv() => {
                     hung_up();
                     continue;
@@ -39,8 +45,13 @@ impl Signals {
                 Some(()) = self.terminate.recv() => "SIGTERM",
                 Some(()) = self.interrupt.recv() => "SIGINT",
             };
-            info!("Received {name}, shutting down");
-            shutdown.cancel();
+            if shutdown.is_cancelled() {
+                info!("Received {name} once more, shutting down at once");
+                stop.cancel();
+            } else {
+                info!("Received {name}, shutting down");
+                shutdown.cancel();
+            }
         }
     }
 }
