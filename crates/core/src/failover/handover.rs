@@ -114,7 +114,7 @@ impl Group {
             }
             Some(_) => match run.given_up_at {
                 Some(at) => self.conclude_hand_over(at, cx),
-                None if lost || self.candidate_is_silent(&candidate, cx) || cx.due(ends_at) => {
+                None if lost || self.candidate_is_gone(&candidate, cx) || cx.due(ends_at) => {
                     self.give_hand_over_up(cx)
                 }
                 None => {}
@@ -151,19 +151,23 @@ impl Group {
         cx.event(EventKind::StateWaitPromotion, Some(&self.name), payload, None);
     }
 
+    /// Whether the candidate is a primary with the data of this one. Another server may have come to its address.
     fn has_taken_over(&self, candidate: &Addr, sent_at: Instant) -> bool {
         self.instances.get(candidate).is_some_and(|replica| {
             (replica.role == Role::Primary || bugs::has(Bug::HandOverBeforeRole))
                 && replica.info_at.is_some_and(|at| at >= sent_at)
+                && !self.is_stranger(replica)
         })
     }
 
-    /// Whether the candidate has been silent for too long: writes need not wait for one that has died.
-    fn candidate_is_silent(&self, candidate: &Addr, cx: &mut Context) -> bool {
+    /// Whether the candidate has been silent for too long, or another server has its address: writes need not wait for one
+    /// that has died.
+    fn candidate_is_gone(&self, candidate: &Addr, cx: &mut Context) -> bool {
         let Some(replica) = self.instances.get(candidate) else {
             return true;
         };
-        is_silent(replica.health.unanswered_since(), MAX_SILENCE, cx)
+        let is_replaced = replica.facts_are_its_own() && self.is_stranger(replica);
+        is_replaced || is_silent(replica.health.unanswered_since(), MAX_SILENCE, cx)
     }
 
     fn accept_hand_over(&mut self, candidate: Addr, since: Instant, cx: &mut Context) {
