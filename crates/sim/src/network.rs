@@ -308,6 +308,12 @@ impl Network {
         Some(flight)
     }
 
+    /// What waits for a cut to heal.
+    pub fn stalled(&self) -> impl Iterator<Item = &Packet> {
+        let sides = self.conns.values().flat_map(|conn| &conn.sides);
+        sides.flat_map(|side| &side.stalled)
+    }
+
     /// Cuts the way from one machine to another, that way only. Cuts count: each is healed by itself.
     pub fn cut(&mut self, from: Machine, to: Machine) {
         if from != to {

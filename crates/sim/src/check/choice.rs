@@ -20,9 +20,11 @@ pub(super) struct Sight {
     told: BTreeMap<SocketAddr, Told>,
     /// Those that it has told to be down, and since when.
     sdown: BTreeMap<SocketAddr, Time>,
-    /// Those that it has ordered to take over. If one did not, it has its turn last.
+    /// Those that it has ordered to take over, or given up before the order could leave. Such a one has its turn last.
     ordered: BTreeSet<SocketAddr>,
     chosen: BTreeMap<GroupName, Addr>,
+    /// Whom it has last told to have selected. One that is given up at once is in no record.
+    selected: BTreeMap<GroupName, SocketAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -198,6 +200,19 @@ impl Checks {
         } else {
             sight.sdown.remove(&addr);
         }
+    }
+
+    /// A coordinator tells that it has selected a replica.
+    pub(super) fn selects(&mut self, n: usize, group: &GroupName, payload: &str) {
+        if let Some(addr) = server_in(payload) {
+            self.accounts[n].sight.selected.insert(group.clone(), addr);
+        }
+    }
+
+    /// A coordinator tells that it has given its candidate up.
+    pub(super) fn gives_candidate_up(&mut self, n: usize, group: &GroupName) {
+        let sight = &mut self.accounts[n].sight;
+        sight.ordered.extend(sight.selected.remove(group));
     }
 
     /// Since when a coordinator has told that it sees a server down.

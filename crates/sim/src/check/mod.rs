@@ -369,6 +369,8 @@ impl Checks {
                             self.agrees_down(now, n, group, &primary.into());
                         }
                     }
+                    EventKind::SelectedReplica => self.selects(n, group, &event.payload),
+                    EventKind::AbortCandidateTimeout => self.gives_candidate_up(n, group),
                     EventKind::SwitchPrimary => self.switched(now, n, synced, group, &event.payload),
                     _ => {}
                 }

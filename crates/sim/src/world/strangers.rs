@@ -1,16 +1,16 @@
 //! Addresses that are given up, and strangers who come up there.
 //!
-//! A stranger may come to any address that nobody of the group follows any more, nor would after a restart, and that most
-//! coordinators do not name as the primary: before that, the replicas themselves would take its data, and no coordinator
-//! could help it.
+//! A stranger may come to any address that nobody of the group follows any more, nor would after a restart or by an order that
+//! is on its way, and that most coordinators do not name as the primary: before that, the replicas themselves would take its
+//! data, and no coordinator could help it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bellwether_core::{Addr, Command, GroupName, Pong, Registry, Reply, SentinelId};
+use bellwether_core::{Addr, Command, GroupName, Pong, Registry, Reply, RequestId, SentinelId};
 use rand::RngExt;
 
-use super::{Due, Node, State, World};
+use super::{Due, Node, State, Waiting, World};
 use crate::check::Invariant;
 use crate::fault::{Data, Stranger};
 use crate::message::{ConnId, Entry, Message, WriteId};
@@ -86,7 +86,7 @@ impl World {
             || newest == addr_named
             || self.has_taken_over(&self.groups[group], addr);
         let taken = self.servers.iter().any(|host| host.addr == addr && !host.gone);
-        if is_followed || is_primary || taken {
+        if is_followed || is_primary || taken || self.is_ordered_to_follow(addr) {
             self.after(WAIT, Due::Stranger(stranger, addr, group));
             return;
         }
@@ -116,6 +116,33 @@ impl World {
         self.trace.line(self.now, || {
             format!("{} is at {addr} now: {stranger:?}", Actor::Server(n))
         });
+    }
+
+    /// Whether an order to follow whoever is at an address has left a coordinator and has not come through yet: it is on its
+    /// way, or waits for a cut to heal or for a server that hangs.
+    fn is_ordered_to_follow(&self, addr: SocketAddr) -> bool {
+        let is_meant = |(host, port): &(String, u16)| *port == addr.port() && *host == addr.ip().to_string();
+        let orders = |batch: &[(RequestId, Command)]| {
+            batch.iter().any(
+                |(_, command)| matches!(command, Command::Reconfigure { follow: Some(to) } if is_meant(to)),
+            )
+        };
+        let on_the_way = self.agenda.values().filter_map(|due| match due {
+            Due::Flight(flight) => Some(&flight.packet),
+            _ => None,
+        });
+        let at_servers = self.servers.iter().flat_map(|host| match &host.state {
+            State::Paused(waiting) => waiting.as_slice(),
+            _ => &[],
+        });
+        let at_servers = at_servers.filter_map(|waiting| match waiting {
+            Waiting::Flight(flight) => Some(&flight.packet),
+            _ => None,
+        });
+        let mut packets = on_the_way.chain(at_servers).chain(self.network.stalled());
+        let mut leaving = self.nodes.iter().flat_map(|node| node.leaving.values().flatten());
+        leaving.any(|(batch, _)| orders(batch))
+            || packets.any(|packet| matches!(packet, Packet::Data(Message::Commands(batch)) if orders(batch)))
     }
 
     fn add_stranger(&mut self, stranger: Stranger, addr: SocketAddr, group: usize) -> usize {
