@@ -40,21 +40,9 @@ const MOMENTS: &[&str] = &[
 const CAUSES: &[Cause] = &[Cause::ObjectivelyDown, Cause::Manual, Cause::Coordinated];
 
 /// How a failover ends: a long run must have met each that it can.
-const OUTCOMES: &[Outcome] = &[
-    Outcome::Completed,
-    Outcome::CompletedLate,
-    Outcome::Aborted(AbortReason::NotElected),
-    Outcome::Aborted(AbortReason::NoGoodReplica),
-    Outcome::Aborted(AbortReason::CandidateTimeout),
-    Outcome::Aborted(AbortReason::Refused),
-    Outcome::Aborted(AbortReason::PrimaryTimeout),
-    Outcome::Aborted(AbortReason::Superseded),
-    Outcome::Aborted(AbortReason::Stalled),
-    Outcome::Aborted(AbortReason::Withdrawn),
-];
+const OUTCOMES: &[Outcome] = &Outcome::ALL;
 
-/// Why an end cannot be met in the simulated world, if it cannot. Whoever adds one to the core says so here, and adds it
-/// to [`OUTCOMES`].
+/// Why an end cannot be met in the simulated world, if it cannot. Whoever adds one to the core says so here.
 const fn why_never(outcome: &Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Completed

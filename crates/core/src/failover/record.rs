@@ -44,6 +44,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every end of a failover, for those who show each even before it has come.
+    pub const ALL: [Self; 10] = [
+        Self::Completed,
+        Self::CompletedLate,
+        Self::Aborted(AbortReason::NotElected),
+        Self::Aborted(AbortReason::NoGoodReplica),
+        Self::Aborted(AbortReason::CandidateTimeout),
+        Self::Aborted(AbortReason::Refused),
+        Self::Aborted(AbortReason::PrimaryTimeout),
+        Self::Aborted(AbortReason::Superseded),
+        Self::Aborted(AbortReason::Stalled),
+        Self::Aborted(AbortReason::Withdrawn),
+    ];
+
     /// One word for metrics and tables.
     #[must_use]
     pub const fn label(&self) -> &'static str {
@@ -186,24 +200,49 @@ impl Phases {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_outcome_has_a_word_of_its_own() {
-        use AbortReason as Why;
-        let aborted = [
-            (Why::NotElected, "not_elected"),
-            (Why::NoGoodReplica, "no_good_replica"),
-            (Why::CandidateTimeout, "candidate_timeout"),
-            (Why::Refused, "refused"),
-            (Why::PrimaryTimeout, "primary_timeout"),
-            (Why::Superseded, "superseded"),
-            (Why::Stalled, "stalled"),
-            (Why::Withdrawn, "withdrawn"),
-        ];
-        for (why, word) in aborted {
-            assert_eq!(Outcome::Aborted(why).label(), word);
-            assert!(why.to_string().contains(' '), "{word} is explained in a sentence");
+    /// Where an end stands among all: whoever adds one says so here.
+    const fn place(outcome: &Outcome) -> usize {
+        match outcome {
+            Outcome::Completed => 0,
+            Outcome::CompletedLate => 1,
+            Outcome::Aborted(why) => match why {
+                AbortReason::NotElected => 2,
+                AbortReason::NoGoodReplica => 3,
+                AbortReason::CandidateTimeout => 4,
+                AbortReason::Refused => 5,
+                AbortReason::PrimaryTimeout => 6,
+                AbortReason::Superseded => 7,
+                AbortReason::Stalled => 8,
+                AbortReason::Withdrawn => 9,
+            },
         }
-        assert_eq!(Outcome::Completed.label(), "completed");
-        assert_eq!(Outcome::CompletedLate.label(), "completed_late");
+    }
+
+    #[test]
+    fn all_ends_are_among_all_each_with_a_word_of_its_own() {
+        let places: Vec<usize> = Outcome::ALL.iter().map(place).collect();
+        assert_eq!(places, (0..10).collect::<Vec<_>>());
+        let words = Outcome::ALL.each_ref().map(Outcome::label);
+        let expected = [
+            "completed",
+            "completed_late",
+            "not_elected",
+            "no_good_replica",
+            "candidate_timeout",
+            "refused",
+            "primary_timeout",
+            "superseded",
+            "stalled",
+            "withdrawn",
+        ];
+        assert_eq!(words, expected);
+        for outcome in &Outcome::ALL {
+            if let Outcome::Aborted(why) = outcome {
+                assert!(
+                    why.to_string().contains(' '),
+                    "{why:?} is explained in a sentence"
+                );
+            }
+        }
     }
 }

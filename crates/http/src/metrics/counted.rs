@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bellwether_core::{AbortReason, Event, EventKind, FailoverReceipt, GroupName, Outcome, Overview, Phases};
+use bellwether_core::{Event, EventKind, FailoverReceipt, GroupName, Outcome, Overview, Phases};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricFamily;
@@ -142,19 +142,6 @@ const COMMAND_BUCKETS_S: &[f64] = &[
     0.000_01, 0.000_025, 0.0001, 0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5,
 ];
 
-/// Every end of a failover, so that each is served as 0 before it first comes.
-const OUTCOMES: &[Outcome] = &[
-    Outcome::Completed,
-    Outcome::CompletedLate,
-    Outcome::Aborted(AbortReason::NotElected),
-    Outcome::Aborted(AbortReason::NoGoodReplica),
-    Outcome::Aborted(AbortReason::CandidateTimeout),
-    Outcome::Aborted(AbortReason::Refused),
-    Outcome::Aborted(AbortReason::Superseded),
-    Outcome::Aborted(AbortReason::Stalled),
-    Outcome::Aborted(AbortReason::Withdrawn),
-];
-
 /// How often each result came, by group.
 type GroupFailovers = BTreeMap<GroupName, BTreeMap<&'static str, u64>>;
 
@@ -190,7 +177,8 @@ impl Counted {
             events.with_label_values(&[kind.name()]);
         }
         let failovers = counters(&registry, &FAILOVERS)?;
-        for outcome in OUTCOMES {
+        // Each is served as 0 before it first comes.
+        for outcome in &Outcome::ALL {
             failovers.with_label_values(&[outcome.label()]);
         }
         let failover_phase = HistogramVec::new(
@@ -263,7 +251,7 @@ impl Counted {
             known.iter().flat_map(|group| {
                 let results = groups.get(*group);
                 // Also what has not come yet: an increase from nothing at all to one would not be seen.
-                OUTCOMES.iter().map(move |outcome| {
+                Outcome::ALL.iter().map(move |outcome| {
                     let count = results.and_then(|results| results.get(outcome.label()));
                     (
                         [*group, outcome.label()],

@@ -161,6 +161,27 @@ fn a_group_and_its_replicas_are_shown() {
 }
 
 #[test]
+fn every_end_of_a_failover_is_there_before_it_has_come_and_in_the_documentation() {
+    let overview = overview(vec![group("m", Vec::new())]);
+    let text = metrics().render(Some(&overview)).expect("a scrape");
+    let documentation = include_str!("../../../../docs/http-api.md");
+    for outcome in &Outcome::ALL {
+        let word = outcome.label();
+        check(
+            &text,
+            &[
+                &format!(r#"bellwether_failovers_total{{result="{word}"}} 0"#),
+                &format!(r#"bellwether_group_failovers_total{{group="m",result="{word}"}} 0"#),
+            ],
+        );
+        assert!(
+            documentation.contains(&format!("`{word}`")),
+            "{word} is not explained"
+        );
+    }
+}
+
+#[test]
 fn the_log_is_shown_where_one_is_shared() {
     let foreign = |accepted| ForeignOverview {
         id: "a".repeat(40),
