@@ -98,7 +98,7 @@ pub struct Coordinator {
     dir: PathBuf,
     log: PathBuf,
     journal: Journal,
-    password: Option<String>,
+    pub(crate) password: Option<String>,
     http: Option<Port>,
 }
 
@@ -172,6 +172,18 @@ impl Coordinator {
         let kept = text.lines().filter(|line| !line.starts_with(start));
         let text: String = kept.map(|line| format!("{line}\n")).collect();
         fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
+    }
+
+    /// Gives it another port, from its next start on. Gives the old one, which nobody else gets before it is dropped.
+    ///
+    /// # Errors
+    /// When there is no port, or the config file cannot be written.
+    pub fn change_port(&mut self) -> Result<Port> {
+        let new = Port::reserve()?;
+        let old = std::mem::replace(&mut self.port, new);
+        self.remove_directives(&format!("port {old}"))?;
+        self.add_directives(&[format!("port {}", self.port)])?;
+        Ok(old)
     }
 
     /// Lets it serve HTTP, from the next start on.

@@ -43,6 +43,31 @@ pub struct AgreementSettings {
     pub stale_reads: bool,
 }
 
+/// A member that the configuration has otherwise than the stored log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differs {
+    /// The member.
+    pub id: u64,
+    /// Where the configuration has it.
+    pub configured: String,
+    /// Where the log has it, if it does.
+    pub stored: Option<String>,
+}
+
+impl fmt::Display for Differs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, configured, .. } = self;
+        write!(f, "the configuration has member {id} at {configured}, but ")?;
+        match &self.stored {
+            Some(stored) => write!(f, "the log has it at {stored}")?,
+            None => f.write_str("the log knows no such member")?,
+        }
+        f.write_str(
+            ", which counts until this coordinator is told of a change (SENTINEL RAFT ADD, REMOVE, MOVE)",
+        )
+    }
+}
+
 /// The name by which frames tell groups of members apart, from the name in the configuration.
 #[must_use]
 pub fn cluster_id(name: &str) -> ClusterId {
@@ -74,6 +99,8 @@ pub struct LogAgreement {
     /// What this process knew before it was told anything: its configuration, or its state from before.
     local: Option<Box<Registry>>,
     founded: bool,
+    /// Members that the configuration had otherwise than the store, at the start.
+    differs: Vec<Differs>,
     /// The last entry that the store held at the start, as index and term.
     stored: (u64, u64),
     /// What was concluded, and what was ordered, since the last entry.
@@ -125,7 +152,7 @@ impl LogAgreement {
         } else {
             Node::new(log.clone(), restored, now)?
         };
-        check_members(node.members(), &settings.members)?;
+        let differs = differing(node.members(), &settings.members);
         for id in settings.members.keys() {
             node.introduce(*id);
         }
@@ -136,6 +163,7 @@ impl LogAgreement {
             now,
             local: Some(Box::new(local)),
             founded: false,
+            differs,
             stored,
             conclusions: Waiting::new(),
             orders: Waiting::new(),
@@ -152,6 +180,13 @@ impl LogAgreement {
         };
         agreement.tell_members();
         Ok(agreement)
+    }
+
+    /// What the configuration says of members otherwise than the log did at the start. The log counts. That is as it
+    /// should be after members were moved or added while this one was gone, and is a slip in the configuration otherwise.
+    #[must_use]
+    pub fn differs(&self) -> &[Differs] {
+        &self.differs
     }
 
     /// What a coordinator begins with: its own settings, and nothing that is a matter of the log.
@@ -576,27 +611,22 @@ fn later(local: &Registry, registry: &Registry, me: &SentinelId) -> Vec<Decision
     later
 }
 
-/// Whether the configuration fits the members that the store knows.
-fn check_members(stored: &Members, configured: &BTreeMap<u64, String>) -> Result<(), StartError> {
-    if stored.is_empty() {
-        return Ok(());
-    }
-    for (id, address) in configured {
+/// The configured members that the store has at another address, or does not know yet.
+fn differing(stored: &Members, configured: &BTreeMap<u64, String>) -> Vec<Differs> {
+    let mut differs = Vec::new();
+    for (id, address) in configured.iter().filter(|_| !stored.is_empty()) {
         let known = stored.addresses.get(id);
-        let contradicts = match known {
-            Some(known) => known != address,
-            // One that was removed may still be named.
-            None => *id > stored.highest,
-        };
-        if contradicts {
-            return Err(StartError::OtherMembers {
+        // One that was removed may still be named.
+        let is_news = known.map_or(*id > stored.highest, |known| known != address);
+        if is_news {
+            differs.push(Differs {
                 id: *id,
                 configured: address.clone(),
                 stored: known.cloned(),
             });
         }
     }
-    Ok(())
+    differs
 }
 
 fn parse(address: &str) -> Option<Addr> {
@@ -609,5 +639,41 @@ fn in_words(reason: &DropReason) -> String {
     match reason {
         DropReason::Unknown => "no answer came in time: it may have been decided, or may still be".to_owned(),
         other => format!("nothing was changed: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_that_are_configured_otherwise_are_told_with_what_counts() {
+        let members = |all: &[(u64, &str)]| -> BTreeMap<u64, String> {
+            all.iter().map(|(id, at)| (*id, (*at).to_owned())).collect()
+        };
+        let addresses = members(&[(1, "a:1"), (2, "a:2"), (4, "a:4")]);
+        let mut stored = Members {
+            addresses,
+            highest: 4,
+            ..Members::default()
+        };
+        // The third was removed.
+        let configured = members(&[(1, "a:1"), (2, "b:2"), (3, "a:3"), (5, "a:5")]);
+        let told: Vec<String> = differing(&stored, &configured)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(told.len(), 2);
+        assert!(
+            told[0].starts_with("the configuration has member 2 at b:2, but the log has it at a:2"),
+            "{told:?}"
+        );
+        assert!(
+            told[1].starts_with("the configuration has member 5 at a:5, but the log knows no such member"),
+            "{told:?}"
+        );
+        stored.addresses.clear();
+        stored.highest = 0;
+        assert_eq!(differing(&stored, &configured), []);
     }
 }

@@ -29,7 +29,7 @@ mod settings;
 mod timing;
 mod write;
 
-pub use agreement::{AgreementSettings, LogAgreement, cluster_id, sentinel_id};
+pub use agreement::{AgreementSettings, Differs, LogAgreement, cluster_id, sentinel_id};
 pub use check::Unsound;
 pub use codec::CodecError;
 pub use frame::{BadFrame, FRAME_HEADER_LEN, FRAME_VERSION, MAX_FRAME_LEN, frame_len};

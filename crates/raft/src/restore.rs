@@ -68,17 +68,6 @@ pub enum StartError {
         /// Who we are.
         id: u64,
     },
-    /// The configuration names other members than the store.
-    #[error("the configuration has member {id} at {configured}, but {}; SENTINEL RAFT ADD, REMOVE and MOVE change members",
-        stored.as_ref().map_or_else(|| "the log knows no such member".to_owned(), |at| format!("the log has it at {at}")))]
-    OtherMembers {
-        /// The member.
-        id: u64,
-        /// Where the configuration has it.
-        configured: String,
-        /// Where the log has it, if it does.
-        stored: Option<String>,
-    },
     /// The snapshot is too large to be sent.
     #[error("the snapshot has {len} bytes, at most {MAX_SNAPSHOT_LEN} are possible")]
     TooLarge {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bellwether_core::{Instant, Registry};
 use bellwether_raft::{AgreementSettings, LogAgreement, Settings, cluster_id};
+use tracing::warn;
 
 use super::{DaemonError, random};
 use crate::disk::{LOG_FILE, LogStore, LogWriter, StateCopy};
@@ -49,6 +50,9 @@ pub(super) fn open(
             path: directory.join(LOG_FILE),
             source,
         })?;
+    for differs in agreement.differs() {
+        warn!("{differs}");
+    }
     let writer = LogWriter::start(store).map_err(DaemonError::Thread)?;
     Ok(Member {
         agreement,
