@@ -96,7 +96,7 @@ impl Coordinator {
     /// # Errors
     /// When it does not answer within [`LOG_LIMIT`], or with an error.
     pub fn order<T: redis::FromRedisValue>(&self, words: &[&str]) -> Result<T> {
-        let mut connection = client::connect_unbounded(self.port(), None)?;
+        let mut connection = client::connect_unbounded(self.port(), self.password.as_deref())?;
         connection.set_read_timeout(Some(LOG_LIMIT))?;
         client::ask_on(&mut connection, words).with_context(|| self.name())
     }

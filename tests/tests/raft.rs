@@ -28,6 +28,21 @@ fn a_dead_primary_is_replaced_on_all() -> Result<()> {
     fleet.finish()
 }
 
+/// Members know each other by the password that they want from their clients.
+#[test]
+fn a_dead_primary_is_replaced_where_all_have_passwords() -> Result<()> {
+    let mut fleet = Fleet::start(Options::sharing_log().with_passwords())?;
+    let leader = fleet.wait_log_leader()?;
+    fleet.coordinators[leader].kill()?;
+    fleet.servers[0].kill()?;
+    fleet.wait_moved_from(0)?;
+    fleet.coordinators[leader].restart()?;
+    fleet.servers[0].restart()?;
+    fleet.wait_stable()?;
+    fleet.wait_same_history()?;
+    fleet.finish()
+}
+
 #[test]
 fn what_is_set_on_one_is_set_on_all() -> Result<()> {
     let mut fleet = Fleet::start(Options::sharing_log())?;

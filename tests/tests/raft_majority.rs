@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bellwether_tests::{Coordinator, Fleet, GROUP, Options};
+use bellwether_tests::{Coordinator, Fleet, GROUP, Options, hold_for, wait_for};
 
 /// A wrong failover would come within a second or two of the primary's death.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -77,6 +77,67 @@ fn three_of_five_are_enough_and_two_are_not() -> Result<()> {
     fleet.wait_stable()?;
     fleet.wait_same_history()?;
     fleet.finish()
+}
+
+/// With `stale-reads no` whoever is cut off tells no client an address that may be a former one by now, as if it did not
+/// know the group; it is as before when a majority is back.
+#[test]
+fn cut_off_it_names_no_primary_if_it_is_told_so() -> Result<()> {
+    let mut options = options(3);
+    options
+        .coordinator_config
+        .push("bellwether stale-reads no".to_owned());
+    let mut fleet = Fleet::start(options)?;
+    let leader = fleet.wait_log_leader()?;
+    // A leader that loses its followers, and a follower that loses its leader.
+    for last in [leader, (leader + 1) % 3] {
+        let gone = [(last + 1) % 3, (last + 2) % 3];
+        for index in gone {
+            fleet.coordinators[index].kill()?;
+        }
+        let known = &fleet.coordinators[last];
+        wait_for("nothing to be told any more", STEP_LIMIT, || {
+            let told = told(known)?;
+            ensure!(told.is_none(), "it tells {told:?}");
+            Ok(())
+        })?;
+        // All else is a matter of its own eyes.
+        let port = known.primary()?.get("port").cloned();
+        let expected = fleet.servers[0].port();
+        ensure!(
+            port == Some(expected.to_string()),
+            "SENTINEL MASTER tells {port:?}"
+        );
+        // A restart does not make it fresher.
+        fleet.coordinators[last].kill()?;
+        fleet.coordinators[last].restart()?;
+        hold_for("no address without a majority", WINDOW, || {
+            let told = told(&fleet.coordinators[last])?;
+            ensure!(told.is_none(), "after a restart it tells {told:?}");
+            Ok(())
+        })?;
+        for index in gone {
+            fleet.coordinators[index].restart()?;
+        }
+        for coordinator in &fleet.coordinators {
+            wait_for("the address to be told again", STEP_LIMIT, || {
+                let told = told(coordinator)?;
+                ensure!(told == Some(expected), "{} tells {told:?}", coordinator.name());
+                Ok(())
+            })?;
+        }
+        fleet.wait_stable()?;
+    }
+    fleet.servers[0].kill()?;
+    fleet.wait_moved_from(0)?;
+    fleet.servers[0].restart()?;
+    fleet.wait_stable()?;
+    fleet.finish()
+}
+
+fn told(coordinator: &Coordinator) -> Result<Option<u16>> {
+    let address: Option<(String, u16)> = coordinator.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", GROUP])?;
+    Ok(address.map(|(_, port)| port))
 }
 
 /// An order is answered, and not carried out.

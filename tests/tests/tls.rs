@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bellwether_tests::certificates::Certificates;
 use bellwether_tests::coordinator::Kind;
+use bellwether_tests::fleet::raft_directives;
 use bellwether_tests::port::Port;
 use bellwether_tests::process::{self, Process};
 use bellwether_tests::{GROUP, program, wait_for};
@@ -25,9 +26,14 @@ struct Node {
     process: Process,
 }
 
+/// What servers want from their clients where there are passwords, and what coordinators want from theirs.
+const SERVER_PASSWORD: &str = "of-the-servers";
+const SENTINEL_PASSWORD: &str = "of-the-sentinels";
+
 /// Servers and coordinators with certificates of one authority.
 struct Stage {
     certificates: Certificates,
+    passwords: bool,
     servers: Vec<Node>,
     coordinators: Vec<Node>,
     dir: TempDir,
@@ -40,6 +46,7 @@ impl Stage {
         certificates.sign("node")?;
         Ok(Self {
             certificates,
+            passwords: false,
             servers: Vec::new(),
             coordinators: Vec::new(),
             dir,
@@ -49,20 +56,55 @@ impl Stage {
     /// One primary, two replicas, and these coordinators.
     fn start(kinds: &[Kind]) -> Result<Self> {
         let mut stage = Self::new()?;
-        for index in 0..3 {
-            stage.start_server(index)?;
-        }
-        wait_for("the replicas to be in sync", LIMIT, || {
-            let info = stage.ask(&stage.servers[0], &["INFO", "replication"])?;
-            let online = info.matches("state=online").count();
-            ensure!(online == 2, "{online} replicas are in sync");
-            Ok(())
-        })?;
+        stage.start_servers()?;
         for (index, kind) in kinds.iter().enumerate() {
             stage.start_coordinator(index, *kind, "")?;
         }
         stage.wait_acquainted()?;
         Ok(stage)
+    }
+
+    /// Three members of one log with passwords on everything: one primary, two replicas, and beside them coordinators that
+    /// know each other by a user who may do nothing but what members need.
+    fn start_members() -> Result<Self> {
+        let mut stage = Self::new()?;
+        stage.passwords = true;
+        stage.start_servers()?;
+        let ports = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
+        let members: Vec<String> = (1..)
+            .zip(&ports)
+            .map(|(id, port)| format!("bellwether member {id} 127.0.0.1 {port}"))
+            .collect();
+        for (index, port) in ports.into_iter().enumerate() {
+            let mut lines = raft_directives(index + 1, &members);
+            lines.extend([
+                format!("sentinel auth-pass {GROUP} {SERVER_PASSWORD}"),
+                format!("requirepass {SENTINEL_PASSWORD}"),
+                "user members on >of-the-members +ping +auth +client|setname +sentinel|raft".to_owned(),
+                "sentinel sentinel-user members".to_owned(),
+                "sentinel sentinel-pass of-the-members".to_owned(),
+            ]);
+            let state = stage.dir.path().join(format!("sentinel-{index}/state"));
+            fs::create_dir_all(&state)?;
+            let node =
+                stage.spawn_coordinator_at(port, index, Kind::Bellwether, "node", &lines.join("\n"))?;
+            stage.wait_answers(&node)?;
+            stage.coordinators.push(node);
+        }
+        stage.wait_acquainted()?;
+        Ok(stage)
+    }
+
+    fn start_servers(&mut self) -> Result<()> {
+        for index in 0..3 {
+            self.start_server(index)?;
+        }
+        wait_for("the replicas to be in sync", LIMIT, || {
+            let info = self.ask(&self.servers[0], &["INFO", "replication"])?;
+            let online = info.matches("state=online").count();
+            ensure!(online == 2, "{online} replicas are in sync");
+            Ok(())
+        })
     }
 
     /// The TLS lines of a configuration that shows the certificate `name`.
@@ -103,6 +145,9 @@ impl Stage {
     fn start_server_as(&mut self, index: usize, certificate: &str) -> Result<()> {
         let port = Port::reserve()?;
         let mut config = self.lines(&port, certificate) + "save \"\"\nrepl-diskless-sync-delay 0\n";
+        if self.passwords {
+            config += &format!("requirepass {SERVER_PASSWORD}\nmasterauth {SERVER_PASSWORD}\n");
+        }
         if let Some(primary) = self.servers.first() {
             config += &format!("replicaof 127.0.0.1 {}\n", primary.port);
         }
@@ -122,7 +167,17 @@ impl Stage {
     }
 
     fn spawn_coordinator(&self, index: usize, kind: Kind, certificate: &str, lines: &str) -> Result<Node> {
-        let port = Port::reserve()?;
+        self.spawn_coordinator_at(Port::reserve()?, index, kind, certificate, lines)
+    }
+
+    fn spawn_coordinator_at(
+        &self,
+        port: Port,
+        index: usize,
+        kind: Kind,
+        certificate: &str,
+        lines: &str,
+    ) -> Result<Node> {
         let primary = self.servers.first().map_or(1, |primary| primary.port.number());
         let config = self.lines(&port, certificate)
             + &format!(
@@ -163,7 +218,14 @@ impl Stage {
         let path = |file: &str| self.certificates.path(file);
         let (ca, cert, key) = (path("ca.pem"), path("node.pem"), path("node.key"));
         let tls = ["--tls", "--cacert", &ca, "--cert", &cert, "--key", &key];
-        self.cli(node.port.number(), &tls, words)
+        let password = if node.name.starts_with("server") {
+            SERVER_PASSWORD
+        } else {
+            SENTINEL_PASSWORD
+        };
+        let login = ["-a", password, "--no-auth-warning"];
+        let login = if self.passwords { &login[..] } else { &[] };
+        self.cli(node.port.number(), &[&tls, login].concat(), words)
     }
 
     /// Waits until each coordinator knows all others and all servers, and finds the primary well.
@@ -235,6 +297,44 @@ fn a_failover_over_tls_alone() -> Result<()> {
 #[test]
 fn a_failover_beside_redis_sentinels() -> Result<()> {
     let mut stage = Stage::start(&[Kind::Bellwether, Kind::RedisSentinel, Kind::RedisSentinel])?;
+    stage.fail_over()
+}
+
+/// Members of a log talk to each other, and to servers, over TLS and with passwords alone.
+#[test]
+fn a_failover_by_a_log_over_tls_with_passwords() -> Result<()> {
+    let mut stage = Stage::start_members()?;
+    let leaders = wait_for("one leader on all", LIMIT, || {
+        let mut leaders = Vec::new();
+        for node in &stage.coordinators {
+            let info = stage.ask(node, &["INFO", "raft"])?;
+            let leader = info.lines().find_map(|line| line.strip_prefix("raft_leader:"));
+            leaders.push(leader.context("no leader")?.trim().to_owned());
+        }
+        leaders.dedup();
+        ensure!(leaders.len() == 1 && leaders[0] != "0", "they name {leaders:?}");
+        Ok(leaders)
+    })?;
+    // Nobody comes in without.
+    stage.passwords = false;
+    let refused = stage.ask(&stage.coordinators[0], &["SENTINEL", "RAFT", "STATUS"])?;
+    ensure!(refused.contains("NOAUTH"), "without a password: {refused}");
+    let refused = stage.ask(&stage.servers[0], &["ROLE"])?;
+    ensure!(refused.contains("NOAUTH"), "without a password: {refused}");
+    stage.passwords = true;
+    stage.fail_over()?;
+    // The next one falls to whoever leads after the death of the leader.
+    let leader: usize = leaders[0].parse()?;
+    let mut gone = stage.coordinators.remove(leader - 1);
+    gone.process.kill()?;
+    let primary = stage.primary_port(&stage.coordinators[0])?;
+    let index = stage
+        .servers
+        .iter()
+        .position(|server| server.port.number() == primary)
+        .context("no such server")?;
+    // The server that was killed first is still gone: whoever is left takes over.
+    stage.servers.swap(0, index);
     stage.fail_over()
 }
 
