@@ -5,7 +5,8 @@
 //!
 //! *The promise.* Whoever has heard of a leader, at the time by its own clock, gives nobody a vote for the least
 //! election timeout, whatever else it hears, except to a member to which that very leader hands over. A member that
-//! restarts takes it that it has promised just now.
+//! restarts takes it that it has promised just now. A leader that hears of a newer term gives no vote while anything may
+//! leave that it has ordered.
 //!
 //! *The proof.* A leader numbers the moments at which it speaks (rounds); whoever answers names the newest round it
 //! has heard. A majority's answers prove a lease from the moment when the round was *sent* on, shortened by
@@ -204,6 +205,12 @@ impl Promise {
         self.heard = Some((leader, term, newest));
         self.until = Some(now + self.len);
         self.last = Some(now);
+    }
+
+    /// Whoever led itself has promised to nobody else. But what it ordered may leave until then, also when it leads no
+    /// more: it counts itself among those who let nobody else lead.
+    pub(crate) fn hold(&mut self, until: Instant) {
+        self.until = self.until.max(Some(until));
     }
 
     /// Whether no vote may be given.

@@ -282,9 +282,11 @@ impl Node {
     }
 
     /// Something was ordered that may be done until then, at the end of the lease at the latest. Whoever this member hands
-    /// its lead to is told so only after that: it needs not wait for the lease to end.
+    /// its lead to is told so only after that: it needs not wait for the lease to end. If it loses the lead before, it
+    /// gives no vote until then.
     pub fn ordered(&mut self, until: Instant) {
         self.orders_until = self.orders_until.max(until);
+        self.promise.hold(self.orders_until);
     }
 
     /// Who the members are.
