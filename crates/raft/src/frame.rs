@@ -11,6 +11,7 @@
 //! | 16 | cluster id |
 //! | 8, 8 | sender, receiver |
 //! | 8, 8 | round, echo: see the lease |
+//! | 8 | which log, by those with whom it began; 0 from one that does not know yet |
 //! | … | body |
 //! | 4 | CRC-32 of everything before it |
 //!
@@ -27,7 +28,7 @@ const MAGIC: [u8; 4] = *b"BWRF";
 pub const FRAME_VERSION: u8 = 1;
 
 /// How many bytes come before the body: all that [`frame_len`] needs.
-pub const FRAME_HEADER_LEN: usize = 60;
+pub const FRAME_HEADER_LEN: usize = 68;
 
 const CRC_LEN: usize = 4;
 
@@ -87,6 +88,15 @@ pub enum BadFrame {
         found: ClusterId,
         /// Ours.
         own: ClusterId,
+    },
+    /// Its sender has a log that began with other members than ours, so what it holds there is none of ours.
+    #[error(
+        "the log of member {from} began with other members: those that begin together must all name the same 'member' \
+         lines, and one that joins must not name itself"
+    )]
+    OtherLog {
+        /// The sender.
+        from: u64,
     },
     /// It claims another sender than its connection has proved.
     #[error("frame of member {claimed} over the connection of member {proved}")]
@@ -186,6 +196,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) to: u64,
     pub(crate) round: u64,
     pub(crate) echo: u64,
+    pub(crate) log: u64,
     pub(crate) body: &'a [u8],
 }
 
@@ -245,6 +256,7 @@ impl<'a> Frame<'a> {
             to: reader.u64("receiver")?,
             round: reader.u64("round")?,
             echo: reader.u64("echo")?,
+            log: reader.u64("mark of the log")?,
             body: reader.rest(),
         })
     }
@@ -256,7 +268,7 @@ impl<'a> Frame<'a> {
         out.extend_from_slice(&self.promise_ms.to_be_bytes());
         crate::codec::put_len(&mut out, self.body.len());
         out.extend_from_slice(&self.cluster.0.to_be_bytes());
-        for number in [self.from, self.to, self.round, self.echo] {
+        for number in [self.from, self.to, self.round, self.echo, self.log] {
             out.extend_from_slice(&number.to_be_bytes());
         }
         out.extend_from_slice(self.body);
@@ -325,6 +337,7 @@ mod tests {
             to: 2,
             round: 3,
             echo: 4,
+            log: 5,
             body: b"body",
         }
         .encode()
@@ -339,6 +352,7 @@ mod tests {
             (Kind::Raft, 300, ClusterId(5))
         );
         assert_eq!((frame.from, frame.to, frame.round, frame.echo), (1, 2, 3, 4));
+        assert_eq!(frame.log, 5);
         assert_eq!(frame.body, b"body");
         assert_eq!(frame_len(&bytes), Ok(Some(bytes.len())));
         assert_eq!(frame_len(&bytes[..FRAME_HEADER_LEN - 1]), Ok(None));

@@ -111,6 +111,8 @@ pub struct Members {
     pub replaces: BTreeMap<u64, u64>,
     /// The highest id ever used.
     pub highest: u64,
+    /// Which log this is, by the ids of those with whom it began; 0 where that is not known yet.
+    pub log: u64,
 }
 
 impl Members {
@@ -138,6 +140,7 @@ impl Members {
             voters: members.keys().copied().collect(),
             addresses: members.clone(),
             highest: highest.ok_or(BadChange::LastVoter { id: 0 })?,
+            log: mark(members.keys().copied()),
             ..Self::default()
         })
     }
@@ -281,6 +284,7 @@ impl Members {
         let mut out = Vec::new();
         out.extend_from_slice(&self.index.to_be_bytes());
         out.extend_from_slice(&self.highest.to_be_bytes());
+        out.extend_from_slice(&self.log.to_be_bytes());
         put_len(&mut out, self.addresses.len());
         for (id, address) in &self.addresses {
             let flag = |set: &BTreeSet<u64>, bit: u8| u8::from(set.contains(id)) << bit;
@@ -299,6 +303,7 @@ impl Members {
         let mut members = Self {
             index: reader.u64("index of the members")?,
             highest: reader.u64("highest member id")?,
+            log: reader.u64("mark of the log")?,
             ..Self::default()
         };
         for _ in 0..reader.len("number of members", MAX_MEMBERS)? {
@@ -377,6 +382,15 @@ impl Change {
     }
 }
 
+/// What tells logs apart that began with different members: FNV-1a, and never 0.
+fn mark(founders: impl Iterator<Item = u64>) -> u64 {
+    let bytes = founders.flat_map(u64::to_be_bytes);
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash.max(1)
+}
+
 const fn check_address(address: &str) -> Result<(), BadChange> {
     match address.len() {
         1..=MAX_ADDRESS_LEN => Ok(()),
@@ -424,6 +438,24 @@ mod tests {
     }
 
     #[test]
+    fn a_log_is_told_by_those_with_whom_it_began() {
+        let of = |ids: &[u64]| {
+            let list = ids.iter().map(|id| (*id, format!("h:{id}")));
+            Members::founding(&list.collect()).unwrap().log
+        };
+        assert_eq!(of(&[1, 2, 3]), three().log);
+        let all = [
+            of(&[1, 2, 3]),
+            of(&[1, 2]),
+            of(&[1, 2, 4]),
+            of(&[3]),
+            of(&[1, 2, 3, 4]),
+        ];
+        let distinct: BTreeSet<u64> = all.into_iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
     fn unusable_changes_are_refused() {
         let members = three();
         let add = |id, address: &str| Change::Add {
@@ -444,15 +476,17 @@ mod tests {
 
     #[test]
     fn damaged_lists_are_refused() {
+        /// Where the role of the first member lies.
+        const ROLE: usize = 36;
         let bytes = three().encode();
         for len in 0..bytes.len() {
             assert!(Members::decode(&bytes[..len]).is_err(), "cut at {len}");
         }
         let mut no_role = bytes.clone();
-        no_role[28] = 0;
+        no_role[ROLE] = 0;
         assert!(Members::decode(&no_role).is_err());
         let mut voter_and_learner = bytes;
-        voter_and_learner[28] = 5;
+        voter_and_learner[ROLE] = 5;
         assert!(Members::decode(&voter_and_learner).is_err());
     }
 }

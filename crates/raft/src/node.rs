@@ -314,6 +314,7 @@ impl Node {
             to,
             round: 0,
             echo: 0,
+            log: self.members.log,
             body,
         };
         self.frames.push_back((to, frame.encode()));

@@ -71,6 +71,10 @@ fn play_all(path: &Path, script: &str) -> String {
 fn play(cluster: &mut Cluster, words: &[&str]) -> Result<(), String> {
     match *words {
         ["found", count] => cluster.found(number(count)?),
+        ["founders", ref ids @ ..] => {
+            let ids: Result<Vec<u64>, String> = ids.iter().map(|id| member(id)).collect();
+            cluster.name_founders(ids?);
+        }
         ["run", millis] => cluster.run(number(millis)?),
         ["start", id] => {
             if let Err(problem) = cluster.start(member(id)?) {

@@ -273,6 +273,7 @@ impl Node {
             to,
             round,
             echo,
+            log: self.members.log,
             // Writing to memory cannot fail, and all required fields have defaults.
             body: &message.write_to_bytes().unwrap_or_default(),
         };

@@ -98,6 +98,10 @@ impl Node {
         if frame.to != own {
             return Err(BadFrame::Receiver { to: frame.to, own });
         }
+        let (theirs, ours) = (frame.log, self.members.log);
+        if theirs != 0 && ours != 0 && theirs != ours {
+            return Err(BadFrame::OtherLog { from: proved });
+        }
         Ok(())
     }
 

@@ -121,8 +121,13 @@ impl Cluster {
         }
     }
 
+    /// Whom those that are started from now on with an empty disk take for the founders.
+    pub(crate) fn name_founders(&mut self, ids: impl IntoIterator<Item = u64>) {
+        self.founders = ids.into_iter().map(|id| (id, format!("host{id}:1"))).collect();
+    }
+
     pub(crate) fn found(&mut self, count: u64) {
-        self.founders = (1..=count).map(|id| (id, format!("host{id}:1"))).collect();
+        self.name_founders(1..=count);
         for id in 1..=count {
             self.start(id).expect("founders can start");
         }
