@@ -336,17 +336,32 @@ impl LogAgreement {
             let named = self.settings.members.iter().filter(|(id, _)| **id != own);
             others
                 .extend(named.filter_map(|(id, address)| Some((sentinel_id(cluster, *id), parse(address)?))));
+        } else {
+            // Whoever leads may have come while we slept: without answers it could not tell us that.
+            let later = self.later_members();
+            others
+                .extend(later.filter_map(|(id, address)| Some((sentinel_id(cluster, *id), parse(address)?))));
         }
         self.decided.push_back(Decided::Members(others));
     }
 
+    /// Those of whom other members have told, or the configuration, and not the log yet. Ids only grow, so one that was
+    /// removed is not among them.
+    fn later_members(&self) -> impl Iterator<Item = (&u64, &String)> {
+        let (own, highest) = (self.settings.log.id, self.node.members().highest);
+        let told = self.node.hearsay().into_iter();
+        let told = told.flat_map(|members| members.addresses.iter());
+        let known: BTreeMap<_, _> = self.settings.members.iter().chain(told).collect();
+        known
+            .into_iter()
+            .filter(move |(id, _)| **id != own && **id > highest)
+    }
+
     fn member_of(&self, sentinel: &SentinelId) -> Option<u64> {
         let cluster = self.settings.log.cluster;
-        let mut members = self
-            .node
-            .members()
-            .addresses
-            .keys()
+        let known = self.node.members().addresses.keys();
+        let mut members = known
+            .chain(self.later_members().map(|(id, _)| id))
             .chain(self.settings.members.keys());
         members
             .find(|id| sentinel_id(cluster, **id) == *sentinel)

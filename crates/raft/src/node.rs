@@ -295,6 +295,11 @@ impl Node {
         &self.members
     }
 
+    /// Who the members are by what another one has told, if that is newer than the log here.
+    pub(crate) const fn hearsay(&self) -> Option<&Members> {
+        self.hearsay.as_ref()
+    }
+
     /// Everything that is to happen after anything has happened.
     fn finish(&mut self) {
         self.pump();

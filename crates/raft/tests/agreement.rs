@@ -275,6 +275,74 @@ fn a_new_member_learns_everything_and_a_removed_one_is_gone() {
     }
 }
 
+/// Has this one do something about the members.
+fn change(fleet: &mut Fleet, to: u64, order: bellwether_core::LogOrder) {
+    assert_eq!(fleet.order(to, Request::Log(order)), Answer::Ok);
+}
+
+/// A new member takes the place of an old one, whose process ends.
+fn replace(fleet: &mut Fleet, old: u64, id: u64, by: u64) {
+    let add = bellwether_core::LogOrder::Add {
+        id,
+        host: "127.0.0.1".to_owned(),
+        port: 1000 + u16::try_from(id).expect("a port"),
+        replaces: Some(old),
+    };
+    change(fleet, by, add);
+    fleet.start(id, 3, &Registry::new(member(id)));
+    fleet.until("the new one in its place", |fleet| {
+        let now = bellwether_core::Instant::from_millis(fleet.now);
+        let members = fleet.nodes[&by].core.log().map(|log| log.status(now).members);
+        let mut members = members.into_iter().flatten();
+        members.clone().any(|member| member.id == id && member.voter) && members.all(|one| one.id != old)
+    });
+    fleet.kill(old);
+}
+
+/// Whoever slept knows by now what the others know.
+fn has_caught_up(fleet: &Fleet, id: u64, with: u64) -> bool {
+    let applied = |id: u64| fleet.nodes[&id].core.log().map(|log| log.place().applied);
+    applied(id).is_some() && applied(id) == applied(with)
+}
+
+/// Has this one lead.
+fn lead(fleet: &mut Fleet, id: u64) {
+    let leader = fleet.leader().expect("a leader");
+    if leader != id {
+        change(
+            fleet,
+            leader,
+            bellwether_core::LogOrder::Transfer { to: Some(id) },
+        );
+        fleet.until("the lead of that one", |fleet| fleet.leader() == Some(id));
+    }
+}
+
+#[test]
+fn a_member_that_slept_answers_a_leader_that_it_did_not_know() {
+    let mut fleet = founded();
+    let slept = follower(&fleet);
+    let others: Vec<u64> = (1..=3).filter(|id| *id != slept).collect();
+    fleet.kill(slept);
+    replace(&mut fleet, others[0], 4, others[1]);
+    lead(&mut fleet, 4);
+    fleet.start(slept, 3, &configuration(6379));
+    fleet.until("it to catch up", |fleet| has_caught_up(fleet, slept, 4));
+}
+
+#[test]
+fn a_member_that_slept_while_all_others_were_replaced_is_told_by_its_configuration_who_they_are() {
+    let mut fleet = founded();
+    let slept = follower(&fleet);
+    let others: Vec<u64> = (1..=3).filter(|id| *id != slept).collect();
+    fleet.kill(slept);
+    replace(&mut fleet, others[0], 4, others[1]);
+    replace(&mut fleet, others[1], 5, 4);
+    let members = [slept, 4, 5].map(|id| (id, format!("127.0.0.1:{}", 1000 + id)));
+    fleet.start_with(slept, members.into(), &configuration(6379));
+    fleet.until("it to catch up", |fleet| has_caught_up(fleet, slept, 4));
+}
+
 #[test]
 fn a_foreign_sentinel_is_shown_until_it_is_accepted() {
     let mut fleet = founded();

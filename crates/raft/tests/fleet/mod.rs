@@ -87,11 +87,16 @@ impl Fleet {
 
     /// Starts a member, from its store if it has run before, with this configuration.
     pub(crate) fn start(&mut self, id: u64, founders: u64, local: &Registry) {
-        self.lives += 1;
         let members = (1..=founders).map(|id| (id, format!("127.0.0.1:{}", 1000 + id)));
+        self.start_with(id, members.collect(), local);
+    }
+
+    /// The same, with these members by its configuration.
+    pub(crate) fn start_with(&mut self, id: u64, members: BTreeMap<u64, String>, local: &Registry) {
+        self.lives += 1;
         let settings = AgreementSettings {
             log: LogSettings::new(id, cluster(), self.lives),
-            members: members.collect(),
+            members,
             stale_reads: true,
         };
         let restored = self.stores.entry(id).or_default().clone();
