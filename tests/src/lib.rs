@@ -32,6 +32,7 @@ pub mod process;
 pub mod program;
 pub mod redis_server;
 pub mod shared_log;
+pub mod slow_line;
 pub mod wait;
 
 pub use coordinator::{Coordinator, Kind};

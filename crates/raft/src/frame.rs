@@ -20,7 +20,7 @@
 
 use crate::check::Unsound;
 use crate::codec::{CodecError, Reader, put_bytes};
-use crate::settings::{ClusterId, MAX_PAYLOAD_LEN, MAX_SNAPSHOT_LEN};
+use crate::settings::{ClusterId, MAX_PAYLOAD_LEN, MAX_SNAPSHOT_PART};
 
 const MAGIC: [u8; 4] = *b"BWRF";
 
@@ -35,11 +35,11 @@ const CRC_LEN: usize = 4;
 /// The largest body that is no snapshot: entries for one message, and as much again for the last of them.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
-/// A snapshot with its list of members.
-const MAX_SNAPSHOT_BODY: usize = MAX_SNAPSHOT_LEN + 64 * 1024;
+/// A snapshot that is longer goes in parts.
+const MAX_SNAPSHOT_FRAME_BODY: usize = MAX_SNAPSHOT_PART + 1024;
 
 /// The largest frame of all.
-pub const MAX_FRAME_LEN: usize = FRAME_HEADER_LEN + MAX_SNAPSHOT_BODY + CRC_LEN;
+pub const MAX_FRAME_LEN: usize = FRAME_HEADER_LEN + MAX_BODY + CRC_LEN;
 
 /// Why a frame was refused. It changed nothing; its connection is to be closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +164,10 @@ pub(crate) enum Kind {
     Refuse = 4,
     /// Who the members are, for one that may have missed it.
     Members = 5,
+    /// A part of a snapshot that is too long for one frame.
+    Part = 6,
+    /// How much of such a snapshot has been taken.
+    Taken = 7,
 }
 
 impl Kind {
@@ -174,14 +178,16 @@ impl Kind {
             3 => Self::Propose,
             4 => Self::Refuse,
             5 => Self::Members,
+            6 => Self::Part,
+            7 => Self::Taken,
             found => return Err(BadFrame::Kind { found }),
         })
     }
 
     const fn max_body(self) -> usize {
         match self {
-            Self::Snapshot => MAX_SNAPSHOT_BODY,
-            Self::Raft | Self::Propose | Self::Refuse | Self::Members => MAX_BODY,
+            Self::Snapshot | Self::Part => MAX_SNAPSHOT_FRAME_BODY,
+            Self::Raft | Self::Propose | Self::Refuse | Self::Members | Self::Taken => MAX_BODY,
         }
     }
 }
@@ -374,10 +380,10 @@ mod tests {
     #[test]
     fn length_is_judged_by_kind() {
         let mut bytes = frame();
-        bytes[8..12].copy_from_slice(&(3 * 1024 * 1024_u32).to_be_bytes());
-        assert!(matches!(frame_len(&bytes), Err(BadFrame::TooLong { .. })));
-        bytes[5] = Kind::Snapshot as u8;
+        bytes[8..12].copy_from_slice(&(1024 * 1024_u32).to_be_bytes());
         assert!(matches!(frame_len(&bytes), Ok(Some(_))));
+        bytes[5] = Kind::Part as u8;
+        assert!(matches!(frame_len(&bytes), Err(BadFrame::TooLong { .. })));
         bytes[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
         assert!(matches!(frame_len(&bytes), Err(BadFrame::TooLong { .. })));
     }

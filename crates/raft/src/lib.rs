@@ -23,6 +23,7 @@ mod lease;
 mod log;
 mod member;
 mod node;
+mod parts;
 mod proposal;
 mod restore;
 mod settings;
@@ -39,6 +40,6 @@ pub use proposal::{DropReason, Dropped};
 pub use restore::{Restored, StartError};
 pub use settings::{
     ClusterId, MAX_ADDRESS_LEN, MAX_DRIFT_PERCENT, MAX_MEMBERS, MAX_PAYLOAD_LEN, MAX_PENDING,
-    MAX_PENDING_BYTES, MAX_SNAPSHOT_LEN, Readable, Settings,
+    MAX_PENDING_BYTES, MAX_SNAPSHOT_LEN, MAX_SNAPSHOT_PART, Readable, Settings,
 };
 pub use write::{Entry, HardState, Identity, Snapshot, Write};

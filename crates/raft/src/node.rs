@@ -10,6 +10,7 @@ use crate::frame::{Frame, Kind};
 use crate::lease::{Lease, Promise};
 use crate::log::Log;
 use crate::member::Members;
+use crate::parts::{Incoming, Outgoing};
 use crate::proposal::{Dropped, Proposals, Taken};
 use crate::restore::{Restored, StartError};
 use crate::settings::{MAX_APPEND, MAX_COMMITTED, MAX_INFLIGHT, MAX_UNCOMMITTED, Settings};
@@ -92,8 +93,9 @@ pub struct Node {
     orders_until: Instant,
     /// What lets another member stand for election at once, while it has to wait for those orders.
     offer: Option<Message>,
-    /// Since when a snapshot is under way to whom.
-    snapshots: BTreeMap<u64, Instant>,
+    /// The snapshots that are under way to others, and the one that comes in.
+    snapshots: Outgoing,
+    incoming: Incoming,
     proposals: Proposals,
     taken: Taken,
     applied: u64,
@@ -208,7 +210,8 @@ impl Node {
             told: BTreeMap::new(),
             orders_until: Instant::ZERO,
             offer: None,
-            snapshots: BTreeMap::new(),
+            snapshots: Outgoing::new(timing.session(), settings.snapshot_part),
+            incoming: Incoming::default(),
             proposals: Proposals::new(timing.session(), settings.proposal_timeout, again),
             taken: Taken::default(),
             applied,
@@ -311,13 +314,17 @@ impl Node {
 
     /// Sends something of our own.
     fn send(&mut self, to: u64, kind: Kind, body: &[u8]) {
+        self.send_in_round(to, kind, 0, body);
+    }
+
+    fn send_in_round(&mut self, to: u64, kind: Kind, round: u64, body: &[u8]) {
         let frame = Frame {
             kind,
             promise_ms: self.settings.promise_ms(),
             cluster: self.settings.cluster,
             from: self.settings.id,
             to,
-            round: 0,
+            round,
             echo: 0,
             log: self.members.log,
             body,

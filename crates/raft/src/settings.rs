@@ -19,6 +19,13 @@ pub const MAX_PAYLOAD_LEN: usize = 256 * 1024;
 /// Largest state in a snapshot: ten thousand groups with their history are a quarter of it.
 pub const MAX_SNAPSHOT_LEN: usize = 64 * 1024 * 1024;
 
+/// Longest message with such a snapshot in it, the list of members included.
+pub(crate) const MAX_SNAPSHOT_BODY: usize = MAX_SNAPSHOT_LEN + 64 * 1024;
+
+/// How many bytes of a snapshot go into one frame at most, where it matters how long others wait behind it: a tenth of a
+/// second on a line of 10 Mbit/s.
+pub const MAX_SNAPSHOT_PART: usize = 128 * 1024;
+
 /// How many proposals may wait for their outcome at one member. Each stands for a client that waits.
 pub const MAX_PENDING: usize = 1024;
 
@@ -61,7 +68,9 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a proposal may wait for its outcome.
     pub proposal_timeout: Duration,
-    /// How long a snapshot may be under way before it is sent again.
+    /// How many bytes of a snapshot go into one frame, at most [`MAX_SNAPSHOT_PART`].
+    pub snapshot_part: usize,
+    /// How long a snapshot may be under way without progress before it is sent again.
     pub snapshot_retry: Duration,
     /// How many bytes of log after the last snapshot ask for the next.
     pub log_bytes: u64,
@@ -101,6 +110,7 @@ impl Settings {
             election_max: Duration::from_millis(500),
             heartbeat: Duration::from_millis(50),
             proposal_timeout: Duration::from_secs(3),
+            snapshot_part: MAX_SNAPSHOT_PART,
             snapshot_retry: Duration::from_secs(5),
             log_bytes: 1024 * 1024,
             keep_entries: 256,

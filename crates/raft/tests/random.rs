@@ -73,6 +73,9 @@ fn print(cluster: &mut Cluster) {
 fn play(seed: u64, cluster: &mut Cluster) {
     cluster.settings.keep_entries = 5;
     cluster.settings.log_bytes = 2000;
+    if seed % 5 < 2 {
+        cluster.settings.snapshot_part = 60;
+    }
     cluster.keeps_state = seed % 4 < 2;
     let count = 3 + 2 * (seed % 2);
     cluster.found(count);

@@ -116,6 +116,13 @@ fn play(cluster: &mut Cluster, words: &[&str]) -> Result<(), String> {
                 .disk
                 .takes = number(millis)?;
         }
+        ["part", bytes] => {
+            cluster.settings.snapshot_part = usize::try_from(number(bytes)?).expect("a length")
+        }
+        ["parts"] => {
+            let parts = std::mem::take(&mut cluster.parts);
+            cluster.say(&format!("{parts} parts of snapshots were sent"));
+        }
         ["keep", entries] => cluster.settings.keep_entries = number(entries)?,
         ["propose", id, token, text] => {
             let token = number(token)?;

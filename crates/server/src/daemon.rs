@@ -584,7 +584,7 @@ const fn listening_port(options: &DaemonOptions) -> u16 {
     }
 }
 
-/// A member of the log is sent its whole state in one frame when it has missed too much.
+/// A frame of another member may be longer than anything that clients send.
 fn request_limits(coordination: &Coordination) -> RequestLimits {
     let mut limits = RequestLimits::default();
     if let Coordination::Raft(_) = coordination {

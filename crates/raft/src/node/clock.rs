@@ -29,9 +29,8 @@ impl Node {
         let proposals = self.proposals.deadline(led_term);
         let snapshot = self
             .snapshots
-            .values()
-            .min()
-            .map(|since| *since + self.settings.snapshot_retry);
+            .oldest()
+            .map(|progress| progress + self.settings.snapshot_retry);
         let offer = self.offer.as_ref().map(|_| self.orders_until);
         [ticks, proposals, snapshot, offer].into_iter().flatten().min()
     }
@@ -112,11 +111,7 @@ impl Node {
     /// A snapshot that was lost would keep its receiver waiting for ever.
     fn retry_snapshots(&mut self) {
         let (now, retry) = (self.now, self.settings.snapshot_retry);
-        let late: Vec<_> = self
-            .snapshots
-            .extract_if(.., |_, since| *since + retry <= now)
-            .collect();
-        for (id, _) in late {
+        for id in self.snapshots.give_up(|progress| progress + retry <= now) {
             self.snapshot_failed(id);
         }
     }

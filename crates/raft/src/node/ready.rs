@@ -7,6 +7,7 @@ use raft::{Ready, StateRole};
 use super::{Committed, Install, Node};
 use crate::frame::{Frame, Kind};
 use crate::log::{pack_snapshot, unpack_snapshot};
+use crate::parts::Incoming;
 use crate::settings::MAX_SNAPSHOT_LEN;
 use crate::write::{Write, stored_entry, stored_hard_state, stored_snapshot};
 
@@ -246,12 +247,16 @@ impl Node {
     pub(super) fn post(&mut self, message: Message) {
         let to = message.to;
         let (mut kind, mut round, mut echo) = (Kind::Raft, 0, 0);
+        // Writing to memory cannot fail, and all required fields have defaults.
+        let body = message.write_to_bytes().unwrap_or_default();
         match message.get_msg_type() {
             MessageType::MsgAppend | MessageType::MsgHeartbeat => round = self.lease.speak(self.now),
             MessageType::MsgSnapshot => {
+                if let Some(first) = self.snapshots.begin(to, &body, self.now) {
+                    return self.send(to, Kind::Part, &first);
+                }
                 kind = Kind::Snapshot;
                 round = self.lease.speak(self.now);
-                self.snapshots.insert(to, self.now);
             }
             MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse => {
                 echo = self.promise.echo(to, message.term);
@@ -274,8 +279,7 @@ impl Node {
             round,
             echo,
             log: self.members.log,
-            // Writing to memory cannot fail, and all required fields have defaults.
-            body: &message.write_to_bytes().unwrap_or_default(),
+            body: &body,
         };
         self.frames.push_back((to, frame.encode()));
     }
@@ -293,6 +297,7 @@ impl Node {
             self.lease.restart(Some(self.now));
             self.offer = None;
             self.taken.clear();
+            self.incoming = Incoming::default();
         } else if led && !leads {
             self.led_until = self.lease.majority(self.settings.id, &self.members, self.now);
             self.lease.restart(None);

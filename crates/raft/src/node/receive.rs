@@ -10,6 +10,7 @@ use super::Node;
 use crate::check::{Certain, TRANSFER, check};
 use crate::frame::{BadFrame, Frame, Kind, ProposeBody};
 use crate::member::Members;
+use crate::parts::{Came, PartBody, TakenBody};
 use crate::proposal::RefuseBody;
 use crate::restore::FOUNDING;
 use crate::settings::MAX_MEMBERS;
@@ -40,7 +41,7 @@ impl Node {
     pub fn unreachable(&mut self, id: u64) {
         if self.is_leader() {
             self.raw.report_unreachable(id);
-            if self.snapshots.remove(&id).is_some() {
+            if self.snapshots.end(id) {
                 self.snapshot_failed(id);
             }
         }
@@ -52,11 +53,18 @@ impl Node {
         self.check_ends(from, &frame)?;
         match frame.kind {
             Kind::Raft | Kind::Snapshot => {
-                let message = Message::parse_from_bytes(frame.body).map_err(|error| BadFrame::Message {
-                    problem: error.to_string(),
-                })?;
+                let message = parse(frame.body)?;
                 self.check_member(from, Some(message.get_msg_type()))?;
                 self.take_message(message, &frame)?;
+            }
+            Kind::Part => {
+                self.check_member(from, Some(MessageType::MsgSnapshot))?;
+                self.take_part(from, &frame)?;
+            }
+            Kind::Taken => {
+                self.check_member(from, None)?;
+                let body = TakenBody::decode(frame.body)?;
+                self.send_next_part(from, &body);
             }
             Kind::Propose => {
                 self.check_member(from, None)?;
@@ -80,6 +88,32 @@ impl Node {
         }
         self.lease.heard(from, self.now);
         Ok(())
+    }
+
+    /// Takes in a part of a snapshot, and with the last one all of it.
+    fn take_part(&mut self, from: u64, frame: &Frame<'_>) -> Result<(), BadFrame> {
+        let part = PartBody::decode(frame.body)?;
+        match self.incoming.take(from, &part) {
+            Came::Gap => Ok(()),
+            Came::Upto(upto) => {
+                let transfer = part.transfer;
+                self.send(from, Kind::Taken, &TakenBody { transfer, upto }.encode());
+                Ok(())
+            }
+            Came::Whole(whole) => {
+                let (kind, body) = (Kind::Snapshot, &whole[..]);
+                self.take_message(parse(body)?, &Frame { kind, body, ..*frame })
+            }
+        }
+    }
+
+    fn send_next_part(&mut self, to: u64, taken: &TakenBody) {
+        let Some((part, is_last)) = self.snapshots.taken(to, taken, self.now) else {
+            return;
+        };
+        // Only the last one makes its receiver hear of a leader.
+        let round = if is_last { self.lease.speak(self.now) } else { 0 };
+        self.send_in_round(to, Kind::Part, round, &part);
     }
 
     const fn check_ends(&self, proved: u64, frame: &Frame<'_>) -> Result<(), BadFrame> {
@@ -204,10 +238,16 @@ impl Node {
                     .get(frame.from)
                     .is_none_or(|progress| progress.pending_snapshot == 0)
                 {
-                    self.snapshots.remove(&frame.from);
+                    self.snapshots.end(frame.from);
                 }
             }
             _ => {}
         }
     }
+}
+
+fn parse(body: &[u8]) -> Result<Message, BadFrame> {
+    Message::parse_from_bytes(body).map_err(|error| BadFrame::Message {
+        problem: error.to_string(),
+    })
 }

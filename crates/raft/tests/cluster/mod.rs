@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use bellwether_core::{Instant, whole_millis};
-use bellwether_raft::{ClusterId, Committed, DropReason, Node, Settings, Status};
+use bellwether_raft::{ClusterId, Committed, DropReason, FRAME_HEADER_LEN, Node, Settings, Status};
 
 pub(crate) use disk::Disk;
 pub(crate) use invariants::Invariants;
+
+/// What a frame has besides a part of a snapshot: its own header, that of the part and the checksum.
+const PART_OVERHEAD: usize = FRAME_HEADER_LEN + 28 + 4;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xb311);
 
@@ -57,6 +60,8 @@ pub(crate) struct Cluster {
     pub(crate) last_frames: BTreeMap<(u64, u64), Vec<u8>>,
     /// Frames that were refused although nobody forged any.
     pub(crate) refused: u64,
+    /// How many parts of snapshots were sent.
+    pub(crate) parts: u64,
 }
 
 impl Member {
@@ -101,6 +106,7 @@ impl Cluster {
             outcomes: BTreeMap::new(),
             last_frames: BTreeMap::new(),
             refused: 0,
+            parts: 0,
         }
     }
 
@@ -281,6 +287,11 @@ impl Cluster {
         while let Some((to, frame)) = node.poll_frame() {
             if self.checked {
                 Invariants::sent(id, &frame, &self.members[&id].disk);
+            }
+            if matches!(frame[5], 2 | 6) {
+                let longest = self.settings.snapshot_part + PART_OVERHEAD;
+                assert!(frame.len() <= longest, "{} bytes in one frame", frame.len());
+                self.parts += u64::from(frame[5] == 6);
             }
             self.last_frames.insert((id, to), frame.clone());
             self.send(id, to, frame);
