@@ -43,6 +43,16 @@ pub struct AgreementSettings {
     pub stale_reads: bool,
 }
 
+/// How far the first leader is in telling what its configuration says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Founding {
+    /// How many parts the log has from this member as leader in a term: another may have come in between.
+    told: usize,
+    in_term: u64,
+    /// The number of the proposal with the newest part.
+    number: u64,
+}
+
 /// A member that the configuration has otherwise than the stored log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
@@ -114,6 +124,7 @@ pub struct LogAgreement {
     asked: BTreeMap<u64, ClientToken>,
     last_number: u64,
     decided: VecDeque<Decided>,
+    founding: Founding,
     /// The index up to which everything has been handed out.
     delivered: u64,
     snapshot_for: Option<ClientToken>,
@@ -172,6 +183,7 @@ impl LogAgreement {
             asked: BTreeMap::new(),
             last_number: 0,
             decided: VecDeque::new(),
+            founding: Founding::default(),
             delivered: 0,
             snapshot_for: None,
             stepped_aside_at: None,
@@ -265,7 +277,8 @@ impl LogAgreement {
         }
         match payload.founding {
             Some(_) if self.founded => return,
-            Some(part) => self.founded = part == Part::Last,
+            Some(Part::Last) => self.founded = true,
+            Some(Part::More) => self.founding.told += usize::from(ours.is_some()),
             None => {}
         }
         // What was proposed here has besides what concerns this coordinator alone.
@@ -404,18 +417,32 @@ impl LogAgreement {
         self.node.propose(self.now, payload.encode(), self.last_number);
     }
 
-    /// The first leader tells all others what its configuration says.
+    /// The first leader tells all others what its configuration says, one part after the other: the last one must not count
+    /// where an earlier one was dropped, and all of them at once may be more than is taken.
     fn found(&mut self) {
         let Some(local) = &self.local else { return };
-        let mut entries = cut(founding(local));
-        let last = entries.pop().unwrap_or_default();
-        let term = Some(self.node.term());
-        for entry in entries.into_iter() {
-            self.count(&entry);
-            self.propose_entry(entry, term, Some(Part::More));
-        }
-        self.count(&last);
-        self.propose_entry(last, term, Some(Part::Last));
+        let term = self.node.term();
+        let Founding { told, in_term, .. } = self.founding;
+        let told = if in_term == term { told } else { 0 };
+        let mut parts = cut(founding(local)).into_iter().skip(told);
+        let next = parts.next().unwrap_or_default();
+        let part = if parts.next().is_some() {
+            Part::More
+        } else {
+            Part::Last
+        };
+        self.count(&next);
+        self.propose_entry(next, Some(term), Some(part));
+        self.founding = Founding {
+            told,
+            in_term: term,
+            number: self.last_number,
+        };
+    }
+
+    /// Whether nobody has founded yet, and it is for this member to say the next part.
+    fn is_to_found(&self) -> bool {
+        !self.founded && !self.under_way.contains_key(&self.founding.number) && self.node.may_act(self.now)
     }
 
     fn count(&mut self, waiting: &Waiting) {

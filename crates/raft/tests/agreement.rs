@@ -4,6 +4,7 @@ mod fleet;
 
 use bellwether_core::{
     Addr, Answer, ConfigEpoch, Epoch, GroupName, GroupOptions, GroupRecord, Refusal, Registry, Request,
+    Secret,
 };
 use fleet::{Fleet, member, seconds};
 
@@ -273,6 +274,32 @@ fn a_new_member_learns_everything_and_a_removed_one_is_gone() {
         assert!(!record.sentinels.contains_key(&member(goes)));
         assert_eq!(record.sentinels.len(), 2);
     }
+}
+
+/// A configuration with so many groups that not all of them may be under way at once.
+fn large(groups: u16, password: usize) -> Registry {
+    let mut registry = Registry::new(member(9));
+    for number in 0..groups {
+        let primary = Addr::parse("127.0.0.1", 2000 + number).expect("an address");
+        let mut options = GroupOptions::new(2);
+        options.auth_pass = Some(Secret::new(&"p".repeat(password)));
+        let name = GroupName::new(&format!("group-{number:05}")).expect("a name");
+        registry.groups.insert(name, GroupRecord::new(primary, options));
+    }
+    registry
+}
+
+#[test]
+fn a_configuration_of_any_size_founds_whole_or_not_at_all() {
+    let local = large(100, 50_000);
+    let mut fleet = Fleet::new();
+    for id in 1..=3 {
+        fleet.start(id, 3, &local);
+    }
+    let groups = |fleet: &Fleet, id: u64| fleet.nodes[&id].core.registry().groups.len();
+    fleet.until("all groups on all", |fleet| {
+        (1..=3).all(|id| groups(fleet, id) == 100)
+    });
 }
 
 /// Has this one do something about the members.

@@ -71,7 +71,7 @@ impl ReplicatedLog for LogAgreement {
             return;
         }
         let idle = self.under_way.is_empty() && self.orders.is_empty() && self.conclusions.is_empty();
-        if !self.founded && idle && self.node.may_act(self.now) {
+        if self.is_to_found() {
             self.found();
         } else if self.founded && idle {
             self.bring_in(registry);
