@@ -214,7 +214,8 @@ impl LogAgreement {
     /// Takes in what is committed next; `false` if nothing is.
     fn take_committed(&mut self) -> bool {
         if let Some(committed) = self.node.poll_committed() {
-            if self.problem.is_none() {
+            // Who the others are has to be known in any case.
+            if self.problem.is_none() || matches!(committed, Committed::Members { .. }) {
                 self.take(committed);
             }
             return true;
@@ -246,7 +247,7 @@ impl LogAgreement {
                         self.decided.push_back(Decided::State(Box::new(shared.registry)));
                         self.tell_members();
                     }
-                    Err(bad) => self.problem = Some(format!("the state at {index}: {bad}")),
+                    Err(bad) => self.fail(format!("the state at {index}: {bad}")),
                 }
             }
             Committed::Members { index, token, .. } => {
@@ -266,8 +267,8 @@ impl LogAgreement {
             Ok(payload) => payload,
             Err(bad) => {
                 // What follows may build upon it, so nothing of that may be carried out either.
-                self.problem = Some(format!("entry {index} of the log: {bad}"));
-                return;
+                self.drop_all(ours.unwrap_or_default(), in_words(&DropReason::Unknown));
+                return self.fail(format!("entry {index} of the log: {bad}"));
             }
         };
         let is_old = payload.term.is_some_and(|concluded| concluded != term);
@@ -287,6 +288,24 @@ impl LogAgreement {
             .into_iter()
             .map(|(decision, origin)| Decided::Decision { decision, origin });
         self.decided.extend(decided);
+    }
+
+    /// This member cannot go on. Whoever waits for something is told so: what comes of it does not come out here.
+    fn fail(&mut self, problem: String) {
+        let refusal = Self::no_part(&problem);
+        self.problem = Some(problem);
+        for (_, waiting) in std::mem::take(&mut self.under_way) {
+            self.drop_all(waiting, in_words(&DropReason::Unknown));
+        }
+        self.busy.clear();
+        if let Some(origin) = self.snapshot_for.take() {
+            let result = Err(refusal);
+            self.decided.push_back(Decided::Ordered { origin, result });
+        }
+    }
+
+    fn no_part(problem: &str) -> String {
+        format!("this coordinator has no part in the log any more: {problem}")
     }
 
     fn take_dropped(&mut self, Dropped { token, reason }: Dropped) {

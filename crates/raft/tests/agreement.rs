@@ -276,6 +276,60 @@ fn a_new_member_learns_everything_and_a_removed_one_is_gone() {
     }
 }
 
+/// A fleet with a member whose log a later version has written, and the id of that one.
+fn with_a_log_of_a_later_version() -> (Fleet, u64) {
+    use protobuf::Message as _;
+    let mut fleet = founded();
+    let old = follower(&fleet);
+    fleet.order(old, set("quorum 1"));
+    fleet.run(100);
+    fleet.kill(old);
+    let entries = &mut fleet.stores.get_mut(&old).expect("a store").entries;
+    let last = entries.last_mut().expect("the order");
+    let mut entry = raft::eraftpb::Entry::parse_from_bytes(&last.bytes).expect("an entry");
+    let mut data = entry.data.to_vec();
+    data[0] = 99;
+    entry.data = data.into();
+    last.bytes = entry.write_to_bytes().expect("it can be written");
+    fleet.start(old, 3, &configuration(6379));
+    fleet.until("the problem", |fleet| {
+        let now = bellwether_core::Instant::from_millis(fleet.now);
+        let log = fleet.nodes[&old].core.log().expect("a log").status(now);
+        log.problem.is_some()
+    });
+    (fleet, old)
+}
+
+#[test]
+fn who_cannot_read_the_log_answers_that_it_has_no_part_in_it() {
+    use bellwether_core::LogOrder;
+    let (mut fleet, old) = with_a_log_of_a_later_version();
+    for order in [LogOrder::Remove { id: 1 }, LogOrder::Snapshot, LogOrder::Snapshot] {
+        let answer = fleet.order(old, Request::Log(order));
+        let Answer::Refused(Refusal::LogOrder(why)) = &answer else {
+            panic!("{answer:?}")
+        };
+        assert!(why.contains("of version 99"), "{why}");
+    }
+    let answer = fleet.order(old, set("quorum 2"));
+    assert!(
+        matches!(answer, Answer::Refused(Refusal::NoQuorum(_))),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn who_cannot_read_the_log_hands_the_lead_to_one_who_can() {
+    let (mut fleet, old) = with_a_log_of_a_later_version();
+    let leader = fleet.leader().expect("a leader");
+    let transfer = bellwether_core::LogOrder::Transfer { to: Some(old) };
+    assert_eq!(fleet.order(leader, Request::Log(transfer)), Answer::Ok);
+    fleet.until("its lead", |fleet| {
+        fleet.nodes[&old].core.log().is_some_and(|log| log.place().leads)
+    });
+    fleet.until("another's", |fleet| fleet.leader().is_some());
+}
+
 /// A configuration with so many groups that not all of them may be under way at once.
 fn large(groups: u16, password: usize) -> Registry {
     let mut registry = Registry::new(member(9));

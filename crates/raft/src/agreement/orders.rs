@@ -62,12 +62,15 @@ impl ReplicatedLog for LogAgreement {
 
     fn settled(&mut self, now: Instant, registry: &Registry) {
         self.now = self.now.max(now);
-        if self.problem.is_some() {
+        if let Some(problem) = &self.problem {
+            let refusal = Self::no_part(problem);
             let all = std::mem::take(&mut self.orders);
             self.conclusions.clear();
             if !all.is_empty() {
-                self.drop_all(all, "this coordinator has no part in the log any more".to_owned());
+                self.drop_all(all, refusal);
             }
+            // It does nothing with the lead, if it has been elected.
+            self.step_aside(now, None);
             return;
         }
         let idle = self.under_way.is_empty() && self.orders.is_empty() && self.conclusions.is_empty();
@@ -85,6 +88,11 @@ impl ReplicatedLog for LogAgreement {
 
     fn order(&mut self, now: Instant, order: &LogOrder, origin: ClientToken) -> Option<Result<(), String>> {
         self.now = self.now.max(now);
+        if let Some(problem) = &self.problem
+            && !matches!(order, LogOrder::Transfer { .. })
+        {
+            return Some(Err(Self::no_part(problem)));
+        }
         let change = match order {
             LogOrder::Add {
                 id,

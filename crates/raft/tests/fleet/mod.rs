@@ -50,7 +50,7 @@ pub(crate) struct Node {
 pub(crate) struct Fleet {
     pub(crate) now: u64,
     pub(crate) nodes: BTreeMap<u64, Node>,
-    stores: BTreeMap<u64, Restored>,
+    pub(crate) stores: BTreeMap<u64, Restored>,
     queue: BTreeMap<(u64, u64), Due>,
     last: u64,
     lives: u64,
