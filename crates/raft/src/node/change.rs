@@ -23,6 +23,12 @@ pub enum TransferError {
         /// The id.
         id: u64,
     },
+    /// It was not heard of lately: the lead would be given up for nothing.
+    #[error("member {id} is not in reach")]
+    OutOfReach {
+        /// The id.
+        id: u64,
+    },
     /// No other voter was heard of lately.
     #[error("no other voter is in reach")]
     Nobody,
@@ -47,6 +53,7 @@ impl Node {
             Some(id) if id == own || !self.members.voters.contains(&id) => {
                 return Err(TransferError::NoVoter { id });
             }
+            Some(id) if !self.hears(id) => return Err(TransferError::OutOfReach { id }),
             Some(id) => id,
             None => self.successor().ok_or(TransferError::Nobody)?,
         };
