@@ -361,7 +361,10 @@ impl LogAgreement {
         let cluster = self.settings.log.cluster;
         let addresses = self.node.members().addresses.iter();
         let others = addresses.filter(|(id, _)| **id != own);
-        let others = others.filter_map(|(id, address)| Some((sentinel_id(cluster, *id), parse(address)?)));
+        let others = others.filter_map(|(id, address)| {
+            let address = self.node.moved(*id).unwrap_or(address);
+            Some((sentinel_id(cluster, *id), parse(address)?))
+        });
         let mut others: Vec<_> = others.collect();
         if self.node.members().is_empty() {
             // We wait to be told, and whoever tells us must be reachable for our answers.

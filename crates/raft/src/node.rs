@@ -85,6 +85,10 @@ pub struct Node {
     earlier: VecDeque<Members>,
     /// A newer list of members than our log has, by hearsay.
     hearsay: Option<Members>,
+    /// Where members say that they are now, and as of which index, if the log here does not say so yet.
+    moved: BTreeMap<u64, (u64, String)>,
+    /// How often one of the two has changed.
+    news: u64,
     /// Members of which only the caller has told.
     introduced: BTreeSet<u64>,
     /// When a list of members was last sent to whom.
@@ -206,6 +210,8 @@ impl Node {
             earlier: VecDeque::from([start.members.clone()]),
             members: start.members,
             hearsay: None,
+            moved: BTreeMap::new(),
+            news: 0,
             introduced: BTreeSet::new(),
             told: BTreeMap::new(),
             orders_until: Instant::ZERO,
@@ -301,6 +307,16 @@ impl Node {
     /// Who the members are by what another one has told, if that is newer than the log here.
     pub(crate) const fn hearsay(&self) -> Option<&Members> {
         self.hearsay.as_ref()
+    }
+
+    /// Where a member says that it is now, if the log here has another address.
+    pub(crate) fn moved(&self, id: u64) -> Option<&String> {
+        self.moved.get(&id).map(|(_, address)| address)
+    }
+
+    /// Changes whenever others have told something about the members that the log here does not say.
+    pub(crate) const fn news(&self) -> u64 {
+        self.news
     }
 
     /// Everything that is to happen after anything has happened.

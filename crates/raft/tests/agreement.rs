@@ -412,6 +412,27 @@ fn a_member_that_slept_answers_a_leader_that_it_did_not_know() {
 }
 
 #[test]
+fn a_member_that_slept_finds_a_leader_that_has_moved() {
+    let mut fleet = founded();
+    let slept = follower(&fleet);
+    let others: Vec<u64> = (1..=3).filter(|id| *id != slept).collect();
+    fleet.kill(slept);
+    let (moves, stays) = (others[0], others[1]);
+    // All are connected by then.
+    fleet.run(3_000);
+    fleet.moved = [(moves, 0), (moves + 10, moves)].into();
+    let moved = bellwether_core::LogOrder::Move {
+        id: moves,
+        host: "127.0.0.1".to_owned(),
+        port: 1010 + u16::try_from(moves).expect("a port"),
+    };
+    change(&mut fleet, stays, moved);
+    lead(&mut fleet, moves);
+    fleet.start(slept, 3, &configuration(6379));
+    fleet.until("it to catch up", |fleet| has_caught_up(fleet, slept, moves));
+}
+
+#[test]
 fn a_member_that_slept_while_all_others_were_replaced_is_told_by_its_configuration_who_they_are() {
     let mut fleet = founded();
     let slept = follower(&fleet);

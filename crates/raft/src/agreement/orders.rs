@@ -23,10 +23,9 @@ impl ReplicatedLog for LogAgreement {
 
     fn receive(&mut self, now: Instant, from: u64, frame: &[u8]) -> Result<(), String> {
         self.now = self.now.max(now);
-        let told = |node: &crate::node::Node| node.hearsay().map(|members| members.index);
-        let before = told(&self.node);
+        let before = self.node.news();
         let taken = self.node.receive(now, from, frame);
-        if told(&self.node) != before {
+        if self.node.news() != before {
             self.tell_members();
         }
         if let Err(BadFrame::Unsound(Unsound::LostLog { .. } | Unsound::LostDisk { .. })) = &taken {

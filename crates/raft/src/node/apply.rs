@@ -71,6 +71,8 @@ impl Node {
         {
             self.hearsay = None;
         }
+        self.moved
+            .retain(|id, (index, _)| *index > members.index && members.contains(*id));
         self.introduced.retain(|id| *id > members.highest);
         self.members = members;
     }

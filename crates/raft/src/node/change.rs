@@ -7,6 +7,7 @@ use raft::eraftpb::ConfChangeV2;
 use super::Node;
 use crate::frame::Kind;
 use crate::member::Members;
+use crate::restore::FOUNDING;
 
 /// Why leadership was not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +72,7 @@ impl Node {
 
     /// What a leader does for its members by itself.
     pub(super) fn tend_members(&mut self) {
+        self.tell_silent();
         let raft = &self.raw.raft;
         if !self.is_leader() || raft.has_pending_conf() || raft.lead_transferee.is_some() {
             return;
@@ -97,6 +99,26 @@ impl Node {
         if let Some(change) = change {
             // Too much is uncommitted, or we are about to lose the leadership: later, or the next leader will.
             let _ = self.raw.propose_conf_change(Vec::new(), change);
+        }
+    }
+
+    /// A member that slept while members changed may have nobody to answer to, or look for its leader where that was: it is
+    /// told who they are.
+    fn tell_silent(&mut self) {
+        if !self.is_leader() || self.members.index <= FOUNDING {
+            return;
+        }
+        let (own, since) = (self.settings.id, self.members.index);
+        let progress = |id: u64| self.raw.raft.prs().get(id);
+        let is_silent = |id: &&u64| {
+            **id != own
+                && !self.hears(**id)
+                && progress(**id).is_some_and(|progress| progress.matched < since)
+        };
+        // Who has no vote yet may wait to be told everything, and takes that from whoever leads.
+        let silent: Vec<u64> = self.members.voters.iter().filter(is_silent).copied().collect();
+        for id in silent {
+            self.tell_members(id);
         }
     }
 
@@ -128,9 +150,20 @@ impl Node {
         if members.index < self.members.index {
             self.tell_members(from);
         }
+        // Where it is itself a member may say; where others are, only those.
+        let known = self.members.addresses.get(&from);
+        let told = members.addresses.get(&from);
+        if let Some(address) = told.filter(|told| members.index > self.members.index && known != Some(*told))
+            && known.is_some()
+        {
+            let place = (members.index, address.clone());
+            let before = self.moved.insert(from, place.clone());
+            self.news += u64::from(before.is_none_or(|before| before != place));
+        }
         let known = self.hearsay.as_ref().unwrap_or(&self.members);
         if members.index > known.index {
             self.hearsay = Some(members);
+            self.news += 1;
         }
     }
 }

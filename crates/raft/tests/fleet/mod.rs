@@ -62,6 +62,8 @@ pub(crate) struct Fleet {
     pub(crate) loses_order: BTreeSet<u16>,
     /// Who is cut off.
     pub(crate) cut: BTreeSet<u64>,
+    /// Who is to be found at which port above 1000, if that is not the one of its id.
+    pub(crate) moved: BTreeMap<u64, u64>,
 }
 
 pub(crate) fn cluster() -> ClusterId {
@@ -82,6 +84,7 @@ impl Fleet {
             servers: BTreeMap::new(),
             loses_order: BTreeSet::new(),
             cut: BTreeSet::new(),
+            moved: BTreeMap::new(),
         }
     }
 
@@ -262,6 +265,7 @@ impl Fleet {
         match effect {
             Effect::Connect { link, to, kind } => {
                 let far = u64::from(to.port()).wrapping_sub(1000);
+                let far = self.moved.get(&far).copied().unwrap_or(far);
                 let there = matches!(kind, LinkKind::Peer { .. }) && self.nodes.contains_key(&far);
                 let is_server =
                     matches!(kind, LinkKind::Instance { .. }) && self.servers.contains_key(&to.port());
