@@ -44,13 +44,8 @@ impl Group {
             return;
         };
         let known = self.foreign.get(&id).map(|foreign| foreign.heard_at);
-        if known.is_none() && self.foreign.len() >= MAX_FOREIGN {
-            let now = cx.now;
-            self.foreign
-                .retain(|_, foreign| now.since(foreign.heard_at) < FOREIGN_LIFETIME);
-            if self.foreign.len() >= MAX_FOREIGN {
-                return;
-            }
+        if known.is_none() && !self.makes_room_for(&id, cx) {
+            return;
         }
         let is_news = known.is_none_or(|at| cx.now.since(at) >= FOREIGN_LIFETIME);
         if is_news {
@@ -70,6 +65,23 @@ impl Group {
         if is_news {
             cx.touch(&self.name);
         }
+    }
+
+    /// Whether one more can be remembered. For one that was not accepted, one that was has to go: that one holds nothing.
+    fn makes_room_for(&mut self, id: &SentinelId, cx: &Context) -> bool {
+        if self.foreign.len() < MAX_FOREIGN {
+            return true;
+        }
+        let now = cx.now;
+        self.foreign
+            .retain(|_, foreign| now.since(foreign.heard_at) < FOREIGN_LIFETIME);
+        if self.foreign.len() >= MAX_FOREIGN && !self.accepts(id, cx) {
+            let accepted = self.foreign.keys().find(|id| self.accepts(id, cx)).cloned();
+            if let Some(accepted) = accepted {
+                self.foreign.remove(&accepted);
+            }
+        }
+        self.foreign.len() < MAX_FOREIGN
     }
 
     fn accepts(&self, id: &SentinelId, cx: &Context) -> bool {

@@ -486,6 +486,34 @@ fn a_foreign_sentinel_is_shown_until_it_is_accepted() {
 }
 
 #[test]
+fn a_foreign_sentinel_is_noticed_among_any_number_of_accepted_ones() {
+    let mut fleet = founded();
+    let asked = follower(&fleet);
+    let says = |fleet: &mut Fleet, number: u16| {
+        let id = format!("{number:040x}");
+        let message = format!("127.0.0.1,{},{id},0,cache,127.0.0.1,6379,0", 5000 + number);
+        fleet.order(asked, Request::Hello { message });
+        id
+    };
+    for number in 1..=16 {
+        let id = says(&mut fleet, number);
+        let name = "cache".to_owned();
+        let accepted = fleet.order(asked, Request::AcceptForeign { name, id });
+        assert_eq!(accepted, Answer::Ok);
+    }
+    let id = says(&mut fleet, 17);
+    let Answer::Overview(overview) = fleet.order(asked, Request::Overview) else {
+        panic!("no overview");
+    };
+    let foreign = &overview.groups[0].foreign;
+    assert!(
+        foreign.iter().any(|one| one.id.as_str() == id && !one.accepted),
+        "{foreign:?}"
+    );
+    assert_eq!(foreign.len(), 16, "no more than those are remembered");
+}
+
+#[test]
 fn a_newer_configuration_of_who_may_act_beside_the_log_is_taken_over() {
     let mut fleet = founded();
     let id = "f".repeat(40);
