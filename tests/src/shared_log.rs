@@ -91,6 +91,22 @@ impl Coordinator {
         failovers_at("127.0.0.1", port).with_context(|| self.name())
     }
 
+    /// The value of a metric, by its name with its labels.
+    ///
+    /// # Errors
+    /// When it has no HTTP port, does not answer there, or shows no such metric.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let port = self
+            .http_port()
+            .with_context(|| format!("{} serves no HTTP", self.name()))?;
+        let text = http_get("127.0.0.1", port, "/metrics")?;
+        let value = text.lines().find_map(|line| {
+            let (found, value) = line.rsplit_once(' ')?;
+            (found == name).then_some(value)
+        });
+        Ok(value.with_context(|| format!("no {name} in {text}"))?.parse()?)
+    }
+
     /// Sends an order that may wait for a majority, and converts the reply.
     ///
     /// # Errors

@@ -73,6 +73,42 @@ fn what_is_set_on_one_is_set_on_all() -> Result<()> {
     fleet.finish()
 }
 
+/// What is written to the log shows, and what people order is not lost among the frames of members.
+#[test]
+fn figures_of_the_log_are_told() -> Result<()> {
+    let mut fleet = Fleet::start(Options::sharing_log())?;
+    let leader = fleet.wait_log_leader()?;
+    let names = [
+        "bellwether_raft_write_seconds_count",
+        "bellwether_raft_written_entries_total",
+        "bellwether_raft_written_bytes_total",
+    ];
+    let figures = |fleet: &Fleet| -> Result<Vec<f64>> {
+        names
+            .iter()
+            .map(|name| fleet.coordinators[leader].metric(name))
+            .collect()
+    };
+    let before = figures(&fleet)?;
+    fleet.coordinators[leader].order::<()>(&["SENTINEL", "SET", GROUP, "parallel-syncs", "3"])?;
+    let after = figures(&fleet)?;
+    for (name, (before, after)) in names.iter().zip(before.iter().zip(&after)) {
+        ensure!(
+            after > before,
+            "{name} was {before} and is {after} after an order"
+        );
+    }
+    for _ in 0..2 {
+        fleet.coordinators[leader].order::<redis::Value>(&["SENTINEL", "RAFT", "STATUS"])?;
+    }
+    let command =
+        |name| fleet.coordinators[leader].metric(&format!("bellwether_commands_total{{command=\"{name}\"}}"));
+    let (of_people, of_members) = (command("sentinel|raft")?, command("sentinel|raft|frame")?);
+    ensure!(of_people == 2.0, "{of_people} orders were counted");
+    ensure!(of_members > 2.0, "{of_members} frames were counted");
+    fleet.finish()
+}
+
 #[test]
 fn leader_and_primary_die_together() -> Result<()> {
     let mut fleet = Fleet::start(Options::sharing_log())?;

@@ -221,7 +221,7 @@ impl Running {
                 Ok(Some(None))
             }
             written = log_write_ended(&mut driver.log_writer) => {
-                let input = log_written(written)?;
+                let input = log_written(written, &*driver.telemetry)?;
                 self.inputs.push((self.driver.clock.now(), input));
                 Ok(Some(None))
             }
@@ -362,9 +362,16 @@ impl Running {
     }
 }
 
-fn log_written(written: Option<Written>) -> Result<Input, DriverError> {
-    let Written { seq, took, result } = written.ok_or(DriverError::LogWriter)?;
+fn log_written(written: Option<Written>, telemetry: &dyn Telemetry) -> Result<Input, DriverError> {
+    let Written {
+        seq,
+        took,
+        entries,
+        bytes,
+        result,
+    } = written.ok_or(DriverError::LogWriter)?;
     result.map_err(DriverError::WriteLog)?;
+    telemetry.log_written(took, entries, bytes);
     debug!(took_us = took.as_micros(), "log written");
     Ok(Input::LogWritten { seq })
 }

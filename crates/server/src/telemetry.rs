@@ -21,6 +21,10 @@ pub trait Telemetry: Send + Sync + 'static {
     /// The state was written and synced, or could not be.
     fn persisted(&self, took: Duration, ok: bool) {}
 
+    /// Entries and bytes, those of a snapshot included, were written to the log that coordinators share, and synced. A
+    /// write that fails ends the process.
+    fn log_written(&self, took: Duration, entries: u64, bytes: u64) {}
+
     /// A connection to an instance or a peer broke or could not be set up.
     fn link_failed(&self) {}
 

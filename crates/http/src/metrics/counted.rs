@@ -69,6 +69,24 @@ const PERSIST_FAILURES: Definition = Definition::counter(
     "Attempts to save the state that failed.",
 );
 
+const LOG_WRITE: Definition = Definition::histogram(
+    "bellwether_raft_write_seconds",
+    &[],
+    "How long it took to write and sync the log that is shared.",
+);
+
+const LOG_ENTRIES: Definition = Definition::counter(
+    "bellwether_raft_written_entries_total",
+    &[],
+    "Entries that were written to that log here.",
+);
+
+const LOG_BYTES: Definition = Definition::counter(
+    "bellwether_raft_written_bytes_total",
+    &[],
+    "Bytes that were written to that log here, those of snapshots included.",
+);
+
 const CERTIFICATE_LOADS: Definition = Definition::counter(
     "bellwether_certificate_loads_total",
     &["result"],
@@ -116,6 +134,9 @@ pub(super) const DEFINITIONS: &[&Definition] = &[
     &LOOP_DELAY,
     &PERSIST,
     &PERSIST_FAILURES,
+    &LOG_WRITE,
+    &LOG_ENTRIES,
+    &LOG_BYTES,
     &CERTIFICATE_LOADS,
     &CLIENTS,
     &CLIENTS_TOTAL,
@@ -157,6 +178,9 @@ pub(super) struct Counted {
     pub(super) loop_delay: Histogram,
     pub(super) persist: Histogram,
     pub(super) persist_failures: IntCounter,
+    pub(super) log_write: Histogram,
+    pub(super) log_entries: IntCounter,
+    pub(super) log_bytes: IntCounter,
     pub(super) certificate_loads: IntCounterVec,
     pub(super) clients: IntGauge,
     pub(super) clients_total: IntCounter,
@@ -203,6 +227,9 @@ impl Counted {
             loop_delay: histogram(&registry, &LOOP_DELAY, LOOP_BUCKETS_S)?,
             persist: histogram(&registry, &PERSIST, PERSIST_BUCKETS_S)?,
             persist_failures: counter(&registry, &PERSIST_FAILURES)?,
+            log_write: histogram(&registry, &LOG_WRITE, PERSIST_BUCKETS_S)?,
+            log_entries: counter(&registry, &LOG_ENTRIES)?,
+            log_bytes: counter(&registry, &LOG_BYTES)?,
             clients: register(&registry, IntGauge::with_opts(opts(&CLIENTS))?)?,
             clients_total: counter(&registry, &CLIENTS_TOTAL)?,
             clients_refused: counters(&registry, &CLIENTS_REFUSED)?,
@@ -213,7 +240,13 @@ impl Counted {
     }
 
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
+        let mut families = self.registry.gather();
+        // Whoever shares a log has written to it before anything else.
+        if self.log_write.get_sample_count() == 0 {
+            let of_log = [LOG_WRITE.name, LOG_ENTRIES.name, LOG_BYTES.name];
+            families.retain(|family| !of_log.contains(&family.name()));
+        }
+        families
     }
 
     pub(super) fn event(&self, event: &Event) {

@@ -82,6 +82,12 @@ impl Telemetry for Metrics {
         }
     }
 
+    fn log_written(&self, took: Duration, entries: u64, bytes: u64) {
+        self.counted.log_write.observe(took.as_secs_f64());
+        self.counted.log_entries.inc_by(entries);
+        self.counted.log_bytes.inc_by(bytes);
+    }
+
     fn link_failed(&self) {
         self.counted.link_failures.inc();
     }

@@ -269,6 +269,8 @@ fn what_is_told_is_counted() {
     metrics.failover(&name("m"), &receipt(Outcome::Completed));
     metrics.failover(&name("m"), &receipt(Outcome::Aborted(AbortReason::NoGoodReplica)));
     metrics.loop_delay(Duration::from_micros(200));
+    metrics.log_written(Duration::from_millis(4), 2, 300);
+    metrics.log_written(Duration::from_millis(1), 0, 0);
     metrics.link_failed();
     metrics.client_connected();
     metrics.client_connected();
@@ -292,6 +294,10 @@ fn what_is_told_is_counted() {
             r#"bellwether_failover_phase_seconds_bucket{phase="election",le="0.005"} 2"#,
             r#"bellwether_failover_phase_seconds_count{phase="promotion"} 0"#,
             "bellwether_loop_delay_seconds_count 1",
+            r#"bellwether_raft_write_seconds_bucket{le="0.001"} 1"#,
+            "bellwether_raft_write_seconds_count 2",
+            "bellwether_raft_written_entries_total 2",
+            "bellwether_raft_written_bytes_total 300",
             "bellwether_link_failures_total 1",
             "bellwether_clients 1",
             "bellwether_clients_total 2",

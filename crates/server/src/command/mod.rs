@@ -124,11 +124,12 @@ pub(crate) fn run(call: &mut Call<'_>) -> Flow {
         ));
     }
     // A pause of clients must not cost a member of the log its part in it.
-    let is_of_members = command.name == "sentinel|raft" && raft::is_of_members(call.words);
-    if !is_of_members && call.session.server.pause.is_on(|| call.session.now_ms()) {
+    let of_members = (command.name == "sentinel|raft").then(|| raft::name_of_members(call.words));
+    let of_members = of_members.flatten();
+    if of_members.is_none() && call.session.server.pause.is_on(|| call.session.now_ms()) {
         return Flow::Held;
     }
-    call.session.note_command(command.name);
+    call.session.note_command(of_members.unwrap_or(command.name));
     call.session.server.stats.commands.add(1);
     match command.run {
         Some(run) => run(call),

@@ -16,7 +16,19 @@ pub(super) const USAGE: &str = "STATUS | ADD <id> <ip> <port> [REPLACES <old-id>
 
 /// Whether a call of `SENTINEL RAFT` is from another member.
 pub(super) fn is_of_members(words: &Request) -> bool {
-    words.arg_is(2, "FRAME") || words.arg_is(2, "VIEW")
+    name_of_members(words).is_some()
+}
+
+/// By what name a call of another member is counted and shown: there are many, among which those of people must not
+/// get lost.
+pub(super) fn name_of_members(words: &Request) -> Option<&'static str> {
+    if words.arg_is(2, "FRAME") {
+        Some("sentinel|raft|frame")
+    } else if words.arg_is(2, "VIEW") {
+        Some("sentinel|raft|view")
+    } else {
+        None
+    }
 }
 
 /// `SENTINEL RAFT <form>`

@@ -27,6 +27,9 @@ pub(crate) struct LogWriter {
 pub(crate) struct Written {
     pub(crate) seq: u64,
     pub(crate) took: Duration,
+    /// How many entries it had, and how many bytes with its snapshot.
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
     pub(crate) result: Result<(), LogStoreError>,
 }
 
@@ -43,12 +46,15 @@ impl LogWriter {
             .name("log-of-decisions".to_owned())
             .spawn(move || {
                 while let Ok(write) = queue.recv() {
+                    let (entries, bytes) = size(&write);
                     let begun = Instant::now();
                     let result = store.write(&write);
                     let failed = result.is_err();
                     let written = Written {
                         seq: write.seq,
                         took: begun.elapsed(),
+                        entries,
+                        bytes,
                         result,
                     };
                     if report.blocking_send(written).is_err() || failed {
@@ -84,6 +90,14 @@ impl LogWriter {
         self.writes = None;
         while self.ended.recv().await.is_some() {}
     }
+}
+
+/// How many entries a write has, and how many bytes with its snapshot.
+fn size(write: &Write) -> (u64, u64) {
+    let entries = write.entries.iter().map(|entry| entry.bytes.len());
+    let snapshot = write.snapshot.iter().map(|snapshot| snapshot.bytes.len());
+    let bytes: usize = entries.chain(snapshot).sum();
+    (write.entries.len() as u64, bytes as u64)
 }
 
 /// The end of the write that is under way; never if there is no log.
@@ -126,7 +140,7 @@ mod tests {
         for seq in 1..=3 {
             writer.as_mut().expect("a writer").begin(write(seq, seq));
             let written = log_write_ended(&mut writer).await.expect("an end");
-            assert_eq!(written.seq, seq);
+            assert_eq!((written.seq, written.entries, written.bytes), (seq, 1, 3));
             written.result.expect("written");
         }
         writer.take().expect("a writer").finish().await;

@@ -122,3 +122,27 @@ async fn frames_are_bytes_and_a_bad_one_ends_the_connection() {
     member.expect("-BADFRAME not a frame\r\n").await;
     member.expect_end().await;
 }
+
+/// What members tell each other all the time does not hide what people order.
+#[tokio::test]
+async fn calls_of_members_have_names_of_their_own() {
+    let fixture = Setup {
+        answer: script,
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let mut member = fixture.client().await;
+    let frame = b"*5\r\n$8\r\nSENTINEL\r\n$4\r\nRAFT\r\n$5\r\nFRAME\r\n$1\r\n7\r\n$4\r\n\x00\xff\r\n\r\n";
+    member.send(frame).await;
+    member.expect("+OK\r\n").await;
+    let mut operator = fixture.client().await;
+    operator.send("SENTINEL RAFT SNAPSHOT\r\n").await;
+    operator.read_until("\r\n").await;
+    let mut watcher = fixture.client().await;
+    watcher.send("CLIENT LIST\r\nPING\r\n").await;
+    let list = String::from_utf8(watcher.read_until("+PONG\r\n").await).expect("text");
+    for name in ["sentinel|raft|frame", "sentinel|raft"] {
+        assert_eq!(list.matches(&format!(" cmd={name} ")).count(), 1, "{list}");
+    }
+}
