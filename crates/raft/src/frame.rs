@@ -287,7 +287,7 @@ impl<'a> Frame<'a> {
 /// A proposal on its way to the leader.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ProposeBody<'a> {
-    /// The term in which it is meant to be appended; a leader of another term refuses it.
+    /// The term in which it is meant to be appended; a leader of another term says nothing to it.
     pub(crate) term: u64,
     pub(crate) session: u64,
     pub(crate) number: u64,

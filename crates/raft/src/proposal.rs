@@ -1,7 +1,7 @@
 //! Proposals on their way to an outcome: those of this member, and what a leader remembers of those of others.
 //!
 //! raft's own forwarding loses proposals without a word. Ours sends each to the leader *for one term*: a leader of
-//! another term refuses it. So there is no doubt for long. As soon as an entry of a newer term is committed, everything
+//! another term does not take it. So there is no doubt for long. As soon as an entry of a newer term is committed, everything
 //! that was sent for an older one and has not been committed never will be, and may be sent again. As long as the
 //! same leader leads, it is sent again too, in case it was lost; the leader knows what it has taken.
 

@@ -88,7 +88,7 @@ impl Node {
         let ticks = if self.is_leader() {
             let heartbeat = raft.heartbeat_timeout().saturating_sub(raft.heartbeat_elapsed());
             heartbeat.min(raft.election_timeout().saturating_sub(raft.election_elapsed))
-        } else if raft.promotable() {
+        } else if raft.promotable() && !self.is_removed() {
             raft.randomized_election_timeout()
                 .saturating_sub(raft.election_elapsed)
         } else {
