@@ -268,9 +268,11 @@ pub(crate) fn frame_came(cx: &mut Context, token: ClientToken, from: u64, bytes:
 /// An order about the log itself.
 pub(crate) fn log_ordered(cx: &mut Context, token: ClientToken, order: &LogOrder) {
     let now = cx.now;
-    let outcome = match cx.agreement.log_mut() {
-        None => Some(Err(Refusal::NoLog)),
-        Some(log) => log
+    let unreachable = is_nowhere(cx, order);
+    let outcome = match (cx.agreement.log_mut(), unreachable) {
+        (None, _) => Some(Err(Refusal::NoLog)),
+        (_, Some(why)) => Some(Err(Refusal::LogOrder(why))),
+        (Some(log), None) => log
             .order(now, order, token)
             .map(|done| done.map_err(Refusal::LogOrder)),
     };
@@ -279,6 +281,19 @@ pub(crate) fn log_ordered(cx: &mut Context, token: ClientToken, order: &LogOrder
         Some(Err(refusal)) => cx.answer_now(token, Answer::Refused(refusal)),
         None => {}
     }
+}
+
+/// Why nobody would reach a member where this order has it.
+fn is_nowhere(cx: &Context, order: &LogOrder) -> Option<String> {
+    let (LogOrder::Add { host, port, .. } | LogOrder::Move { host, port, .. }) = order else {
+        return None;
+    };
+    let reached = cx.names.parse(host, *port);
+    reached.is_none().then(|| {
+        format!(
+            "'{host}' is no IP address, and names are not resolved: SENTINEL CONFIG SET resolve-hostnames yes"
+        )
+    })
 }
 
 /// `SENTINEL RAFT ACCEPT-FOREIGN <name> <id>`

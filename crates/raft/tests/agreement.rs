@@ -446,6 +446,37 @@ fn a_member_that_slept_while_all_others_were_replaced_is_told_by_its_configurati
 }
 
 #[test]
+fn a_member_at_a_name_is_refused_where_names_are_not_resolved() {
+    use bellwether_core::LogOrder;
+    let mut fleet = founded();
+    let to = follower(&fleet);
+    let host = || "sentinel-4.example".to_owned();
+    let (id, port, replaces) = (4, 26379, None);
+    let add = LogOrder::Add {
+        id,
+        host: host(),
+        port,
+        replaces,
+    };
+    let r#move = LogOrder::Move {
+        id: 3,
+        host: host(),
+        port,
+    };
+    for order in [add, r#move] {
+        let answer = fleet.order(to, Request::Log(order));
+        let Answer::Refused(refusal) = &answer else {
+            panic!("nobody would reach it: {answer:?}")
+        };
+        let told = refusal.to_string();
+        assert!(
+            told.contains("sentinel-4.example") && told.contains("resolve-hostnames"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn a_foreign_sentinel_is_shown_until_it_is_accepted() {
     let mut fleet = founded();
     let asked = follower(&fleet);
