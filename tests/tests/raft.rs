@@ -73,6 +73,38 @@ fn what_is_set_on_one_is_set_on_all() -> Result<()> {
     fleet.finish()
 }
 
+/// One order, given to any of them, and all have forgotten a former primary that is gone for good.
+#[test]
+fn what_is_reset_on_one_is_forgotten_by_all() -> Result<()> {
+    let mut fleet = Fleet::start(Options::sharing_log())?;
+    let gone = fleet.servers[0].port().to_string();
+    fleet.servers[0].kill()?;
+    fleet.wait_moved_from(0)?;
+    let knows = |coordinator: &Coordinator| -> Result<bool> {
+        let replicas = coordinator.replicas()?;
+        Ok(replicas.iter().any(|replica| replica.get("port") == Some(&gone)))
+    };
+    for coordinator in &fleet.coordinators {
+        ensure!(knows(coordinator)?, "{} knows it no more", coordinator.name());
+    }
+    let leader = fleet.wait_log_leader()?;
+    let asked = (leader + 1) % 3;
+    let count: u32 = fleet.coordinators[asked].order(&["SENTINEL", "RESET", GROUP])?;
+    ensure!(count == 1, "{count} groups were reset");
+    for coordinator in &fleet.coordinators {
+        wait_for("the former primary to be forgotten", SOON, || {
+            ensure!(!knows(coordinator)?, "{} knows it still", coordinator.name());
+            Ok(())
+        })?;
+    }
+    // What is there is known again, and no member was forgotten with the rest.
+    fleet.wait_stable()?;
+    for coordinator in &fleet.coordinators {
+        ensure!(!knows(coordinator)?, "{} has found it again", coordinator.name());
+    }
+    fleet.finish()
+}
+
 /// What is written to the log shows, and what people order is not lost among the frames of members.
 #[test]
 fn figures_of_the_log_are_told() -> Result<()> {

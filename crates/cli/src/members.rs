@@ -4,6 +4,7 @@
 //! is the log's own matter. An order goes to the coordinator that was named, except handing over the lead, which only
 //! the leader can do.
 
+mod foreign;
 mod order;
 mod table;
 

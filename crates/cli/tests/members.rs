@@ -147,6 +147,49 @@ fn an_order_goes_to_the_member_that_was_named() {
 }
 
 #[test]
+fn a_sentinel_that_shares_no_log_is_accepted() {
+    let [port] = ports();
+    let line = |group: &str, id: &str| {
+        format!("bellwether_foreign_sentinel:group={group},id={id},address=10.0.0.9:26379\r\n")
+    };
+    let info = [line("cache", "aa"), line("two", "bb"), line("two", "cc")].concat();
+    let asked = Spoken::start(port, move |words| match words {
+        "INFO sentinel" => Value::bulk(&info),
+        "SENTINEL RAFT ACCEPT-FOREIGN none zz" => Value::error("ERR No such master with that name"),
+        _ => Value::simple("OK"),
+    });
+    let accept = |words: &[&str]| {
+        let output = run(&[&["members", "accept"], words, &["--sentinel", &asked.at()]].concat());
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    // Only one can be meant.
+    let done = |id: &str, group: &str| {
+        let outcome = format!("sentinel {id} may watch {group} beside the members of the log\n");
+        (Some(0), outcome, String::new())
+    };
+    assert_eq!(accept(&["cache"]), done("aa", "cache"));
+    assert_eq!(
+        asked.heard(),
+        ["INFO sentinel", "SENTINEL RAFT ACCEPT-FOREIGN cache aa"]
+    );
+    // Whoever is named is not looked for.
+    assert_eq!(accept(&["two", "cc"]), done("cc", "two"));
+    assert_eq!(asked.heard(), ["SENTINEL RAFT ACCEPT-FOREIGN two cc"]);
+    for (words, complaint) in [
+        (
+            &["two"][..],
+            "say which one is meant: bb at 10.0.0.9:26379, cc at",
+        ),
+        (&["cach"], "no sentinel holds cach back"),
+        (&["none", "zz"], "refuses: ERR No such master"),
+    ] {
+        let (status, told, complained) = accept(words);
+        assert_eq!((status, told.as_str()), (Some(1), ""), "{words:?}");
+        assert!(complained.contains(complaint), "{words:?}: {complained}");
+    }
+}
+
+#[test]
 fn the_lead_is_handed_over_by_whoever_has_it() {
     let at = ports::<3>();
     let leading = Arc::new(AtomicU64::new(1));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use redis::{RedisResult, cmd};
 
-use super::{LIMITS, status, why};
+use super::{LIMITS, foreign, status, why};
 use crate::{connect::HostPort, log::Log, target::Target};
 
 /// How long another member may take to lead after the lead was handed to it. It has to win an election, and to be
@@ -43,6 +43,13 @@ pub(crate) enum Order {
     Transfer { id: Option<u64> },
     /// Let the coordinator that is asked put a snapshot in place of its log.
     Snapshot,
+    /// Let a sentinel that shares no log watch a group all the same. While it is not accepted nothing of that group is
+    /// failed over by itself.
+    Accept {
+        group: String,
+        /// Its id; not needed if there is only one.
+        id: Option<String>,
+    },
 }
 
 impl Order {
@@ -67,6 +74,11 @@ impl Order {
             Self::Transfer { id: Some(id) } => of(&[&"TRANSFER", id]),
             Self::Transfer { id: None } => of(&[&"TRANSFER"]),
             Self::Snapshot => of(&[&"SNAPSHOT"]),
+            Self::Accept { group, id } => {
+                let mut words = of(&[&"ACCEPT-FOREIGN", group]);
+                words.extend(id.clone());
+                words
+            }
         }
     }
 
@@ -91,6 +103,10 @@ impl Order {
             }
             Self::Transfer { .. } => "the lead was handed over".to_owned(),
             Self::Snapshot => format!("{target} has a snapshot in place of its log"),
+            Self::Accept { group, id } => {
+                let id = id.as_deref().unwrap_or("?");
+                format!("sentinel {id} may watch {group} beside the members of the log")
+            }
         }
     }
 }
@@ -102,10 +118,19 @@ impl Order {
 pub(super) async fn carry_out(order: &Order, target: Target) -> anyhow::Result<String> {
     match order {
         Order::Transfer { id } => hand_over(*id, order, target).await,
-        order => match send(order, &target).await {
-            Ok(()) => Ok(order.outcome(&target)),
-            Err(error) => Err(why(&target, &error).await),
-        },
+        Order::Accept { group, id: None } => {
+            let id = Some(foreign::only_one(group, &target).await?);
+            let group = group.clone();
+            give(&Order::Accept { group, id }, &target).await
+        }
+        order => give(order, &target).await,
+    }
+}
+
+async fn give(order: &Order, target: &Target) -> anyhow::Result<String> {
+    match send(order, target).await {
+        Ok(()) => Ok(order.outcome(target)),
+        Err(error) => Err(why(target, &error).await),
     }
 }
 
@@ -178,6 +203,7 @@ mod tests {
             ("transfer", "TRANSFER"),
             ("transfer 2", "TRANSFER 2"),
             ("snapshot", "SNAPSHOT"),
+            ("accept cache abc", "ACCEPT-FOREIGN cache abc"),
         ] {
             let read = Cli::try_parse_from(std::iter::once("members").chain(line.split(' ')));
             let read = read.map(|cli| cli.order.words().join(" "));
@@ -190,6 +216,8 @@ mod tests {
             "remove",
             "move 3 h",
             "transfer x",
+            "accept",
+            "accept cache abc def",
         ] {
             let read = Cli::try_parse_from(std::iter::once("members").chain(bad.split(' ')));
             assert!(read.is_err(), "{bad}");

@@ -64,7 +64,7 @@ fn foreign(value: &str) -> String {
     let [group, id, address] = ["group", "id", "address"].map(|name| *fields.get(name).unwrap_or(&"?"));
     format!(
         "group {group}: nothing is failed over by itself, because a sentinel at {address} watches it that shares no log: \
-         stop that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN {group} {id}"
+         stop that one, or accept it with `bellwether members accept {group} {id}`"
     )
 }
 

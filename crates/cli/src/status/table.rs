@@ -267,7 +267,7 @@ mod tests {
             super::super::report::trouble(info),
             [
                 "group cache: nothing is failed over by itself, because a sentinel at 10.0.0.9:26379 watches it that shares no log: \
-              stop that one, or accept it with SENTINEL RAFT ACCEPT-FOREIGN cache abc"
+              stop that one, or accept it with `bellwether members accept cache abc`"
             ]
         );
         let many = super::super::report::trouble(&info.repeat(1_003));
