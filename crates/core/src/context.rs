@@ -163,7 +163,9 @@ impl Context {
 
     /// Makes sure that the link and pings of a peer are looked at in this turn.
     pub(crate) fn wake_peer(&mut self, id: &SentinelId) {
-        self.touched_peers.insert(id.clone());
+        if !self.touched_peers.contains(id) {
+            self.touched_peers.insert(id.clone());
+        }
     }
 
     /// Remembers what a question to a peer is about.
@@ -242,28 +244,33 @@ impl Context {
             .filter(|_| kind.level() == Level::Warning)
             .and_then(|group| self.registry.groups.get(group))
             .and_then(|record| record.options.notification_script.clone());
-        let args = vec![kind.name().to_owned(), payload.clone()];
+        let run = script.map(|path| Effect::RunScript {
+            path,
+            args: vec![kind.name().to_owned(), payload.clone()],
+        });
         self.out.event(Event {
             kind,
             group: group.cloned(),
             payload,
             reason,
         });
-        if let Some(path) = script {
-            self.out.push_durable(Effect::RunScript { path, args });
+        if let Some(run) = run {
+            self.out.push_durable(run);
         }
     }
 
     /// Notes the address that a hello of ours tells.
-    pub(crate) fn announced(&mut self, host: &str, port: u16) {
-        let start = format!("{host},{port},{},", self.registry.my_id);
-        if self.announced.contains(&start) {
+    pub(crate) fn announced(&mut self, hello: &str) {
+        if self.is_own(hello) {
             return;
         }
+        let Some((end, _)) = hello.match_indices(',').nth(2) else {
+            return;
+        };
         if self.announced.len() >= MAX_ANNOUNCED {
             self.announced.remove(0);
         }
-        self.announced.push(start);
+        self.announced.push(hello[..=end].to_owned());
     }
 
     /// Whether a hello is one of our own that has come back.
@@ -311,6 +318,27 @@ impl Context {
             return None;
         }
         link.sent(u32::try_from(commands.len()).unwrap_or(u32::MAX));
+        Some(self.send_on(id, commands, durable))
+    }
+
+    /// Sends one command to a peer, if its link stands and has room. Gives its number.
+    pub(crate) fn send_to_peer(
+        &mut self,
+        id: &SentinelId,
+        command: Command,
+        durable: bool,
+    ) -> Option<RequestId> {
+        let peer = self.peers.get_mut(id)?;
+        // The bound counts for each group that shares the link, as in the reference.
+        if peer.link.pending() as usize >= 100 * peer.owners.max(1) {
+            return None;
+        }
+        let (link, _) = peer.link.up()?;
+        peer.link.sent(1);
+        Some(self.send_on(link, vec![command], durable))
+    }
+
+    fn send_on(&mut self, link: LinkId, commands: Vec<Command>, durable: bool) -> RequestId {
         let first = RequestId(self.next_request);
         let batch: Vec<_> = commands
             .into_iter()
@@ -325,17 +353,13 @@ impl Context {
         } else {
             None
         };
-        let effect = Effect::Send {
-            link: id,
-            batch,
-            until,
-        };
+        let effect = Effect::Send { link, batch, until };
         if durable {
             self.out.push_durable(effect)
         } else {
             self.out.push(effect)
         }
-        Some(first)
+        first
     }
 
     /// Does what is due about a link that does not stand.

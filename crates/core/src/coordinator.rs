@@ -16,6 +16,7 @@ use crate::event::EventKind;
 use crate::group::Group;
 use crate::id::{ClientToken, GroupName, LinkId, RequestId, SentinelId};
 use crate::input::{Input, Pong, Reply};
+use crate::peer::Peer;
 use crate::registry::{LastVote, Registry};
 use crate::request::{Answer, Refusal, Request};
 use crate::settings::Settings;
@@ -443,13 +444,19 @@ impl Coordinator {
 
     /// Does what is due about the link and the pings of a peer.
     fn keep_peer(&mut self, id: &SentinelId) {
-        let Some(mut peer) = self.cx.peers.remove(id) else {
-            return;
-        };
-        let cx = &mut self.cx;
+        // Aside as long as the rest of the context is needed with one of them.
+        let mut peers = std::mem::take(&mut self.cx.peers);
+        if let Some(peer) = peers.get_mut(id) {
+            let at = Self::keep(&mut self.cx, id, peer);
+            self.deadlines.set(Who::Peer(id.clone()), at);
+        }
+        self.cx.peers = peers;
+    }
+
+    /// The same for this peer. Gives when it is to be looked at again.
+    fn keep(cx: &mut Context, id: &SentinelId, peer: &mut Peer) -> Option<Instant> {
         cx.take_alarm();
-        let addr = peer.addr.clone();
-        cx.keep_link(&mut peer.link, &addr, || LinkOwner::Peer(id.clone()));
+        cx.keep_link(&mut peer.link, &peer.addr, || LinkOwner::Peer(id.clone()));
         if peer.link.is_up() {
             let period = peer.ping_period(cx.now, cx.tunables.ping_period);
             let stuck = peer.health.ping_outstanding(cx.now) > peer.shortest_down_after / 2;
@@ -466,9 +473,7 @@ impl Coordinator {
             }
             cx.wake_at(cx.now + period);
         }
-        let at = cx.take_alarm();
-        cx.peers.insert(id.clone(), peer);
-        self.deadlines.set(Who::Peer(id.clone()), at);
+        cx.take_alarm()
     }
 
     /// Notices that this process did not run, and forgives the others what was not seen of them meanwhile.

@@ -20,10 +20,10 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
         cx.odd(None, "a hello that is none".to_owned());
         return;
     };
-    let Some(group) = groups.get_mut(hello.group.as_str()) else {
+    let Some(group) = groups.get_mut(hello.group) else {
         return;
     };
-    let Ok(id) = SentinelId::new(&hello.id) else {
+    let Ok(id) = SentinelId::new(hello.id) else {
         cx.odd(
             Some(&group.name),
             format!("a hello with the unusable id {:?}", hello.id),
@@ -32,7 +32,7 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
     };
     if id == cx.registry.my_id {
         if !cx.is_own(message) {
-            cx.id_taken(&group.name, &group.primary, &hello.host, hello.port);
+            cx.id_taken(&group.name, &group.primary, hello.host, hello.port);
         }
         return;
     }
@@ -63,7 +63,7 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
         view.hello_at = cx.now;
         view.told_config = cx
             .names
-            .parse(&hello.primary_host, hello.primary_port)
+            .parse(hello.primary_host, hello.primary_port)
             .map(|primary| ToldConfig {
                 epoch: config_epoch,
                 primary,
@@ -76,7 +76,7 @@ pub(crate) fn hello_came(groups: &mut BTreeMap<GroupName, Group>, message: &str,
 }
 
 /// Whether the sender is known just as it says: nearly always.
-fn is_settled(group: &Group, cx: &Context, id: &SentinelId, hello: &Hello) -> bool {
+fn is_settled(group: &Group, cx: &Context, id: &SentinelId, hello: &Hello<'_>) -> bool {
     let known = cx
         .registry
         .groups
@@ -86,7 +86,7 @@ fn is_settled(group: &Group, cx: &Context, id: &SentinelId, hello: &Hello) -> bo
         addr.port == hello.port
             && cx
                 .names
-                .parse(&hello.host, hello.port)
+                .parse(hello.host, hello.port)
                 .is_some_and(|told| cx.names.same(addr, &told))
     })
 }
@@ -96,12 +96,12 @@ fn meet(
     groups: &mut BTreeMap<GroupName, Group>,
     name: &GroupName,
     id: &SentinelId,
-    hello: &Hello,
+    hello: &Hello<'_>,
     cx: &mut Context,
 ) {
     let usable = cx
         .names
-        .parse(&hello.host, hello.port)
+        .parse(hello.host, hello.port)
         .filter(|addr| addr.port != 0);
     let Some(addr) = usable else {
         // Unlike Sentinel, a known peer is kept when it announces an address that nobody can use: dropping it
@@ -198,7 +198,7 @@ fn move_elsewhere(
 impl Group {
     /// A hello where the coordinators are named and share a log: it tells nothing about a member that the log would not, unless
     /// that one votes at the moment.
-    fn hello_of_member(&mut self, id: SentinelId, hello: &Hello, cx: &mut Context) {
+    fn hello_of_member(&mut self, id: SentinelId, hello: &Hello<'_>, cx: &mut Context) {
         let Some(view) = self.views.get_mut(&id) else {
             return self.foreign_hello(id, hello, cx);
         };
@@ -209,7 +209,7 @@ impl Group {
 
     /// Adopts a newer configuration. Unlike Sentinel, one whose address cannot be used is left alone: raising
     /// the config epoch without the address would leave us stuck with the old primary.
-    fn consider_config(&self, from: &SentinelId, epoch: ConfigEpoch, hello: &Hello, cx: &mut Context) {
+    fn consider_config(&self, from: &SentinelId, epoch: ConfigEpoch, hello: &Hello<'_>, cx: &mut Context) {
         let ours = cx
             .registry
             .groups
@@ -220,7 +220,7 @@ impl Group {
         }
         let usable = cx
             .names
-            .parse(&hello.primary_host, hello.primary_port)
+            .parse(hello.primary_host, hello.primary_port)
             .filter(|addr| addr.port != 0);
         let Some(primary) = usable else {
             let what = format!(

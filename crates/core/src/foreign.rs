@@ -32,7 +32,7 @@ pub(crate) struct Foreign {
 
 impl Group {
     /// A hello of a sentinel that is none of our members.
-    pub(crate) fn foreign_hello(&mut self, id: SentinelId, hello: &Hello, cx: &mut Context) {
+    pub(crate) fn foreign_hello(&mut self, id: SentinelId, hello: &Hello<'_>, cx: &mut Context) {
         let epoch = Epoch(hello.current_epoch);
         if epoch > cx.registry.current_epoch {
             cx.propose(Decision::AdvanceEpoch {
@@ -40,7 +40,7 @@ impl Group {
                 group: self.name.clone(),
             });
         }
-        let Some(addr) = cx.names.parse(&hello.host, hello.port) else {
+        let Some(addr) = cx.names.parse(hello.host, hello.port) else {
             return;
         };
         let known = self.foreign.get(&id).map(|foreign| foreign.heard_at);
@@ -103,11 +103,14 @@ impl Group {
     /// or one of the members votes at the moment and has won with others before they came to the log. Two versions would fight
     /// for ever otherwise. `true` if there is one, so that nothing else is to be done now.
     pub(crate) fn follows_newer_config(&self, cx: &mut Context) -> bool {
+        if cx.agreement.is_by_vote() {
+            return false;
+        }
         let Some(record) = cx.registry.groups.get(&self.name) else {
             return false;
         };
         // A failover that is under way is seen to its end first.
-        if cx.agreement.is_by_vote() || self.run.is_some() || record.failover.is_some() {
+        if self.run.is_some() || record.failover.is_some() {
             return false;
         }
         let (ours, current) = (record.config_epoch, cx.registry.current_epoch);
@@ -157,8 +160,8 @@ impl Group {
 }
 
 /// The configuration in a hello, if it has one that can be used.
-pub(crate) fn told_config(hello: &Hello, cx: &Context) -> Option<ToldConfig> {
-    let primary = cx.names.parse(&hello.primary_host, hello.primary_port);
+pub(crate) fn told_config(hello: &Hello<'_>, cx: &Context) -> Option<ToldConfig> {
+    let primary = cx.names.parse(hello.primary_host, hello.primary_port);
     let primary = primary.filter(|addr| addr.port != 0)?;
     Some(ToldConfig {
         epoch: ConfigEpoch(hello.config_epoch),

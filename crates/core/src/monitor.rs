@@ -1,5 +1,6 @@
 //! The periodic traffic, and what single replies mean: facts about instances, and their subjective state.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::addr::Addr;
@@ -10,7 +11,7 @@ use crate::effect::Command;
 use crate::event::EventKind;
 use crate::failover::{HAND_OVER_INFO_PERIOD, Stage};
 use crate::group::Group;
-use crate::id::RequestId;
+use crate::id::{GroupName, RequestId};
 use crate::input::{Pong, Reply};
 use crate::instance::health::{Health, ping_period};
 use crate::instance::hello::Hello;
@@ -45,12 +46,12 @@ impl Group {
     pub(crate) fn talk(&mut self, cx: &mut Context) {
         let ping_period = ping_period(self.rules.down_after, cx.tunables.ping_period);
         let successor = self.successor();
-        let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
-        for addr in addrs {
-            let info_period = self.info_period(&addr, cx.tunables.info_period, cx.now);
-            let Some(instance) = self.instances.get_mut(&addr) else {
-                continue;
-            };
+        let periods: Vec<Duration> = self
+            .instances
+            .iter()
+            .map(|(addr, instance)| self.info_period(addr, instance, cx.tunables.info_period, cx.now))
+            .collect();
+        for ((addr, instance), info_period) in self.instances.iter_mut().zip(periods) {
             if !instance.link.is_up() {
                 continue;
             }
@@ -70,7 +71,7 @@ impl Group {
             if info_due(instance, info_period, cx) {
                 instance.info_asked_at = Some(cx.now);
                 instance.info_wanted = false;
-                commands.push(if Some(&addr) == successor.as_ref() {
+                commands.push(if Some(addr) == successor.as_ref() {
                     Command::InfoAndAck
                 } else {
                     Command::Info
@@ -89,18 +90,13 @@ impl Group {
         }
         let durable = !bugs::has(Bug::AnnounceBeforeDurable);
         let silenced = [self.paused_server(), self.hushed_server(cx)];
-        let addrs: Vec<Addr> = self
-            .instances
-            .iter()
-            .filter(|(addr, _)| !silenced.iter().flatten().any(|silenced| silenced == *addr))
+        let mut hello = HelloText::default();
+        for (addr, instance) in &mut self.instances {
             // Everything behind the message would wait with it, and an order that ends the hand-over, too.
-            .filter(|(_, instance)| !instance.info.hand_over.is_under_way())
-            .map(|(addr, _)| addr.clone())
-            .collect();
-        for addr in addrs {
-            let Some(instance) = self.instances.get_mut(&addr) else {
+            let waits = instance.info.hand_over.is_under_way();
+            if waits || silenced.iter().flatten().any(|silenced| silenced == addr) {
                 continue;
-            };
+            }
             let Some((_, local)) = instance.link.up().filter(|_| instance.link.has_room()) else {
                 continue;
             };
@@ -111,17 +107,11 @@ impl Group {
                 continue;
             }
             instance.hello_sent_at = Some(cx.now);
-            let message = self.hello_message(cx, &local.to_string());
-            if let Some(instance) = self.instances.get_mut(&addr) {
-                cx.send(&mut instance.link, vec![Command::Hello { message }], durable);
-            }
+            let message = hello.text(&self.name, &self.primary, local, cx);
+            cx.send(&mut instance.link, vec![Command::Hello { message }], durable);
         }
-        let ids: Vec<_> = self.views.keys().cloned().collect();
-        for id in ids {
-            let Some((_, local)) = cx.peers.get(&id).and_then(|peer| peer.link.up()) else {
-                continue;
-            };
-            let Some(view) = self.views.get_mut(&id) else {
+        for (id, view) in &mut self.views {
+            let Some((_, local)) = cx.peers.get(id).and_then(|peer| peer.link.up()) else {
                 continue;
             };
             let due = view
@@ -131,35 +121,9 @@ impl Group {
                 continue;
             }
             view.hello_sent_at = Some(cx.now);
-            let message = self.hello_message(cx, &local.to_string());
-            self.send_to_peer(cx, &id, Command::Hello { message }, durable);
+            let message = hello.text(&self.name, &self.primary, local, cx);
+            cx.send_to_peer(id, Command::Hello { message }, durable);
         }
-    }
-
-    /// Our hello for this group, as told on a link on which our own address is `local`.
-    fn hello_message(&self, cx: &mut Context, local: &str) -> String {
-        let (primary_host, primary_port) = cx.names.shown_addr(&self.primary);
-        let globals = &cx.registry.globals;
-        let host = globals.announce_ip.clone().unwrap_or_else(|| local.to_owned());
-        let port = if globals.announce_port == 0 {
-            cx.settings.listen_port
-        } else {
-            globals.announce_port
-        };
-        cx.announced(&host, port);
-        let record = cx.registry.groups.get(&self.name);
-        let told = record.filter(|_| !bugs::has(Bug::HelloWithoutConfigEpoch));
-        Hello {
-            host,
-            port,
-            id: cx.registry.my_id.to_string(),
-            current_epoch: cx.registry.current_epoch.0,
-            group: self.name.to_string(),
-            primary_host,
-            primary_port,
-            config_epoch: told.map_or(0, |record| record.config_epoch.0),
-        }
-        .to_string()
     }
 
     /// Sends a hello to everybody at once: there is news.
@@ -174,10 +138,7 @@ impl Group {
     }
 
     /// How often this instance is asked for INFO at the moment.
-    fn info_period(&self, addr: &Addr, quiet: Duration, now: Instant) -> Duration {
-        let Some(instance) = self.instances.get(addr) else {
-            return quiet;
-        };
+    fn info_period(&self, addr: &Addr, instance: &Instance, quiet: Duration, now: Instant) -> Duration {
         let told = matches!(instance.following, Following::Sent(_) | Following::InProgress(_));
         match self.run.as_ref().map(|run| &run.stage) {
             Some(Stage::Promoting { candidate, .. }) if candidate == addr => {
@@ -220,13 +181,9 @@ impl Group {
 
     /// Finds out who is subjectively down, and who no longer is.
     pub(crate) fn judge_instances(&mut self, cx: &mut Context) {
-        let alone = self.lacks_sentinels(cx);
-        let addrs: Vec<Addr> = self.instances.keys().cloned().collect();
-        for addr in addrs {
-            let role = self.role_of(&addr);
-            let Some(instance) = self.instances.get_mut(&addr) else {
-                continue;
-            };
+        let mut changed = Vec::new();
+        for (addr, instance) in &self.instances {
+            let role = self.role_of(addr);
             let silent = is_silent(instance.health.unanswered_since(), self.rules.down_after, cx);
             let turncoat = role == Role::Primary
                 && instance.role == Role::Replica
@@ -236,10 +193,19 @@ impl Group {
                 .rebooted_at
                 .filter(|_| role == Role::Primary && !reboot_down_after.is_zero());
             let rebooting = rebooted_at.is_some_and(|at| cx.due(at + reboot_down_after));
-            let down = silent || turncoat || rebooting;
-            if down == instance.is_sdown() {
-                continue;
+            if (silent || turncoat || rebooting) != instance.is_sdown() {
+                changed.push((addr.clone(), role, [silent, turncoat, rebooting]));
             }
+        }
+        for (addr, role, [silent, turncoat, rebooting]) in changed {
+            let down = silent || turncoat || rebooting;
+            let alone = self
+                .lacks_sentinels(cx)
+                .filter(|_| role == Role::Primary)
+                .unwrap_or_default();
+            let Some(instance) = self.instances.get_mut(&addr) else {
+                continue;
+            };
             if down {
                 instance.sdown_since = Some(cx.now);
                 instance.last_down_at = Some(cx.now);
@@ -253,11 +219,6 @@ impl Group {
             } else if turncoat && !silent {
                 "it claims to be a replica although it is held as the primary".to_owned()
             } else if down {
-                let alone = if role == Role::Primary {
-                    alone.as_deref().unwrap_or_default()
-                } else {
-                    ""
-                };
                 format!("{}{alone}", why_silent(&instance.health, &instance.link, cx.now))
             } else {
                 "it answers again".to_owned()
@@ -490,6 +451,54 @@ impl Group {
         }
         named
     }
+}
+
+/// Our hello for a group: the same on all links that leave from one address of ours, and that is nearly always all.
+#[derive(Default)]
+struct HelloText(Option<(IpAddr, String)>);
+
+impl HelloText {
+    /// The text for a link on which our own address is `local`.
+    fn text(&mut self, group: &GroupName, primary: &Addr, local: IpAddr, cx: &mut Context) -> String {
+        match &self.0 {
+            Some((known, text)) if *known == local => text.clone(),
+            _ => {
+                let text = hello_message(group, primary, local, cx);
+                self.0 = Some((local, text.clone()));
+                text
+            }
+        }
+    }
+}
+
+/// Our hello for a group, as told on a link on which our own address is `local`.
+fn hello_message(group: &GroupName, primary: &Addr, local: IpAddr, cx: &mut Context) -> String {
+    let (primary_host, primary_port) = cx.names.shown_addr(primary);
+    let globals = &cx.registry.globals;
+    let host = match &globals.announce_ip {
+        Some(host) => host,
+        None => &local.to_string(),
+    };
+    let port = if globals.announce_port == 0 {
+        cx.settings.listen_port
+    } else {
+        globals.announce_port
+    };
+    let record = cx.registry.groups.get(group);
+    let told = record.filter(|_| !bugs::has(Bug::HelloWithoutConfigEpoch));
+    let message = Hello {
+        host,
+        port,
+        id: cx.registry.my_id.as_str(),
+        current_epoch: cx.registry.current_epoch.0,
+        group: group.as_str(),
+        primary_host: &primary_host,
+        primary_port,
+        config_epoch: told.map_or(0, |record| record.config_epoch.0),
+    }
+    .to_string();
+    cx.announced(&message);
+    message
 }
 
 /// Whether something that owes an answer since `since` counts as down.

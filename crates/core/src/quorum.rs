@@ -31,18 +31,19 @@ const VERDICT_LIFETIME: Duration = Duration::from_secs(5);
 impl Group {
     /// Finds out which sentinels are subjectively down, by this group's measure.
     pub(crate) fn judge_sentinels(&mut self, cx: &mut Context) {
-        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
-        for id in ids {
-            let Some(peer) = cx.peers.get(&id) else { continue };
-            let (since, addr) = (peer.health.unanswered_since(), peer.addr.clone());
-            let why_silent = why_silent(&peer.health, &peer.link, cx.now);
+        let mut changed = Vec::new();
+        for (id, view) in &self.views {
+            let Some(peer) = cx.peers.get(id) else { continue };
+            let since = peer.health.unanswered_since();
             let down = is_silent(since, self.rules.down_after, cx);
+            if down != view.sdown_since.is_some() {
+                changed.push((id.clone(), down));
+            }
+        }
+        for (id, down) in changed {
             let Some(view) = self.views.get_mut(&id) else {
                 continue;
             };
-            if down == view.sdown_since.is_some() {
-                continue;
-            }
             view.sdown_since = down.then_some(cx.now);
             if let Some(told) = &mut view.told_config {
                 told.was_down = true;
@@ -52,9 +53,10 @@ impl Group {
             } else {
                 EventKind::SubjectivelyUp
             };
-            let payload = cx.describe_sentinel(&self.name, &self.primary, &id, &addr);
+            let Some(peer) = cx.peers.get(&id) else { continue };
+            let payload = cx.describe_sentinel(&self.name, &self.primary, &id, &peer.addr);
             let reason = if down {
-                why_silent
+                why_silent(&peer.health, &peer.link, cx.now)
             } else {
                 "it answers again".to_owned()
             };
@@ -134,15 +136,11 @@ impl Group {
         let (host, port) = cx.names.shown_addr(&self.primary);
         let epoch = ballot.unwrap_or_else(|| cx.out.durable_epoch());
         let candidate = ballot.map(|_| cx.registry.my_id.clone());
-        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
-        for id in ids {
-            let Some(up_since) = cx.peers.get(&id).and_then(|peer| peer.link.up_since()) else {
+        for (id, view) in &mut self.views {
+            let Some(up_since) = cx.peers.get(id).and_then(|peer| peer.link.up_since()) else {
                 continue;
             };
-            let told = ballot.is_some() && cx.agreement.has_heard(&self.name, &id);
-            let Some(view) = self.views.get_mut(&id) else {
-                continue;
-            };
+            let told = ballot.is_some() && cx.agreement.has_heard(&self.name, id);
             // No question is lost on a connection that stands: a peer that has not answered yet is busy, and asking
             // again would only make it busier.
             let unanswered = view.asked_at.is_some_and(|asked_at| {
@@ -159,18 +157,15 @@ impl Group {
             view.asked_at = Some(cx.now);
             view.ask_now = false;
             cx.wake_at(cx.now + period);
-            let (host, candidate) = (host.clone(), candidate.clone());
-            self.send_to_peer(
-                cx,
-                &id,
-                Command::AskDown {
-                    host,
-                    port,
-                    epoch,
-                    candidate,
-                },
-                ballot.is_some(),
-            );
+            let question = Command::AskDown {
+                host: host.clone(),
+                port,
+                epoch,
+                candidate: candidate.clone(),
+            };
+            if let Some(request) = cx.send_to_peer(id, question, ballot.is_some()) {
+                cx.asked(request, &self.name, &self.primary);
+            }
         }
     }
 
@@ -178,13 +173,8 @@ impl Group {
     /// down, because what is told counts for a while only.
     fn tell_views(&mut self, cx: &mut Context) {
         let down = self.primary_is_sdown() && !cx.tilt.is_on();
-        let (host, port) = cx.names.shown_addr(&self.primary);
-        let ids: Vec<SentinelId> = self.views.keys().cloned().collect();
-        for id in ids {
-            let Some(up_since) = cx.peers.get(&id).and_then(|peer| peer.link.up_since()) else {
-                continue;
-            };
-            let Some(view) = self.views.get_mut(&id) else {
+        for (id, view) in &mut self.views {
+            let Some(up_since) = cx.peers.get(id).and_then(|peer| peer.link.up_since()) else {
                 continue;
             };
             let told = view.told_view.filter(|(_, at)| *at >= up_since);
@@ -200,14 +190,15 @@ impl Group {
             if down {
                 cx.wake_at(cx.now + VIEW_PERIOD);
             }
+            let (host, port) = cx.names.shown_addr(&self.primary);
             let command = Command::TellView {
                 from: cx.registry.my_id.clone(),
                 group: self.name.clone(),
-                host: host.clone(),
+                host,
                 port,
                 down,
             };
-            self.send_to_peer(cx, &id, command, false);
+            cx.send_to_peer(id, command, false);
         }
     }
 
@@ -262,23 +253,5 @@ impl Group {
         if changed || self.run.is_some() {
             cx.touch(&self.name);
         }
-    }
-
-    /// Sends one command to a sentinel of this group.
-    pub(crate) fn send_to_peer(&self, cx: &mut Context, id: &SentinelId, command: Command, durable: bool) {
-        let Some(mut peer) = cx.peers.remove(id) else {
-            return;
-        };
-        // The bound counts for each group that shares the link, as in the reference.
-        if (peer.link.pending() as usize) < 100 * peer.owners.max(1) {
-            let question = matches!(command, Command::AskDown { .. });
-            if let Some(request) = cx
-                .send(&mut peer.link, vec![command], durable)
-                .filter(|_| question)
-            {
-                cx.asked(request, &self.name, &self.primary);
-            }
-        }
-        cx.peers.insert(id.clone(), peer);
     }
 }

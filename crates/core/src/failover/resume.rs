@@ -18,8 +18,8 @@ const BLIND_AFTER: Duration = Duration::from_millis(500);
 impl Group {
     /// Whether the log has a failover of this group under way, wherever it is led.
     pub(super) fn is_being_failed_over(&self, cx: &Context) -> bool {
-        let record = cx.registry.groups.get(&self.name);
-        !cx.agreement.is_by_vote() && record.is_some_and(|record| record.failover.is_some())
+        let record = || cx.registry.groups.get(&self.name);
+        !cx.agreement.is_by_vote() && record().is_some_and(|record| record.failover.is_some())
     }
 
     /// Another coordinator leads a failover from now on.

@@ -3,30 +3,30 @@
 use std::fmt;
 
 /// A hello as it travels: `ip,port,id,current_epoch,group,primary_ip,primary_port,config_epoch`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hello {
-    pub(crate) host: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hello<'a> {
+    pub(crate) host: &'a str,
     pub(crate) port: u16,
-    pub(crate) id: String,
+    pub(crate) id: &'a str,
     pub(crate) current_epoch: u64,
-    pub(crate) group: String,
-    pub(crate) primary_host: String,
+    pub(crate) group: &'a str,
+    pub(crate) primary_host: &'a str,
     pub(crate) primary_port: u16,
     pub(crate) config_epoch: u64,
 }
 
-impl Hello {
+impl<'a> Hello<'a> {
     /// Reads a message; `None` unless it has exactly eight fields of the right kinds. Unlike Sentinel, numbers
     /// with anything behind them are not taken for numbers.
-    pub(crate) fn parse(message: &str) -> Option<Self> {
+    pub(crate) fn parse(message: &'a str) -> Option<Self> {
         let mut fields = message.split(',');
         let hello = Self {
-            host: fields.next()?.to_owned(),
+            host: fields.next()?,
             port: fields.next()?.parse().ok()?,
-            id: fields.next()?.to_owned(),
+            id: fields.next()?,
             current_epoch: fields.next()?.parse().ok()?,
-            group: fields.next()?.to_owned(),
-            primary_host: fields.next()?.to_owned(),
+            group: fields.next()?,
+            primary_host: fields.next()?,
             primary_port: fields.next()?.parse().ok()?,
             config_epoch: fields.next()?.parse().ok()?,
         };
@@ -34,7 +34,7 @@ impl Hello {
     }
 }
 
-impl fmt::Display for Hello {
+impl fmt::Display for Hello<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

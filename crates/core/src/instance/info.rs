@@ -72,10 +72,13 @@ impl Info {
     /// well have them.
     pub(crate) fn parse(text: &str) -> Self {
         let mut info = Self::default();
-        for line in text.lines() {
-            if let Some((field, value)) = line.split_once(':') {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (line, after) = cut(rest, b'\n').unwrap_or((rest, ""));
+            if let Some((field, value)) = cut(line, b':') {
                 info.field(field, value.trim_end());
             }
+            rest = after;
         }
         info
     }
@@ -180,6 +183,13 @@ impl ReplicaLine {
         }
         (!line.host.is_empty() && line.port != 0).then_some(line)
     }
+}
+
+/// What is before the first `mark`, an ASCII character, and what is behind it. As `split_once`, in a fraction of its time
+/// for the short lines that an `INFO` has a hundred of.
+fn cut(text: &str, mark: u8) -> Option<(&str, &str)> {
+    let end = text.bytes().position(|byte| byte == mark)?;
+    Some((&text[..end], &text[end + 1..]))
 }
 
 /// An id of a replication history; all zeros stand for none.
