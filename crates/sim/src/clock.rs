@@ -6,6 +6,9 @@ use bellwether_core::Instant;
 
 use crate::time::Time;
 
+/// Microseconds in a second, and what the speed of a clock is measured against.
+const MILLION: u64 = 1_000_000;
+
 /// What one process reads as the time since its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -29,9 +32,10 @@ impl Clock {
     /// What it shows at a true time.
     #[must_use]
     pub(crate) fn read(&self, now: Time) -> Instant {
-        let elapsed = now.since(self.started).as_micros();
-        let rate = u128::from(1_000_000_u64.saturating_add_signed(self.drift_ppm));
-        let micros = u64::try_from(elapsed * rate / 1_000_000).unwrap_or(u64::MAX);
+        let (elapsed, rate) = (now.micros().saturating_sub(self.started.micros()), self.rate());
+        // `elapsed * rate / MILLION` in parts, for which 64 bits are enough.
+        let whole = (elapsed / MILLION).saturating_mul(rate);
+        let micros = whole.saturating_add(elapsed % MILLION * rate / MILLION);
         Instant::new(Duration::from_micros(micros) + self.leapt)
     }
 
@@ -39,13 +43,18 @@ impl Clock {
     #[must_use]
     pub(crate) fn when(&self, instant: Instant) -> Time {
         let shown = instant.since_start().saturating_sub(self.leapt);
-        let rate = u128::from(1_000_000_u64.saturating_add_signed(self.drift_ppm));
-        let micros = (shown.as_nanos() * 1_000).div_ceil(rate);
-        let mut time = self.started + Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        let (nanos, rate) = (u64::try_from(shown.as_nanos()).unwrap_or(u64::MAX), self.rate());
+        let micros = nanos / rate * 1_000 + (nanos % rate * 1_000).div_ceil(rate);
+        let mut time = self.started + Duration::from_micros(micros);
         while self.read(time) < instant {
             time = time + Duration::from_micros(1);
         }
         time
+    }
+
+    /// How many microseconds it counts in a second.
+    const fn rate(&self) -> u64 {
+        MILLION.saturating_add_signed(self.drift_ppm)
     }
 
     /// It leaps ahead, as after the sleep of a virtual machine.

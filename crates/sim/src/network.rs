@@ -145,14 +145,69 @@ pub struct Quality {
     pub loss_permille: u32,
 }
 
+impl Quality {
+    /// How long a segment takes.
+    fn delay(&self, rng: &mut Xoshiro256PlusPlus) -> Duration {
+        let jitter = u64::try_from(self.jitter.as_micros()).unwrap_or(u64::MAX);
+        let mut delay = self.latency + Duration::from_micros(rng.random_range(0..=jitter));
+        if self.loss_permille > 0 {
+            for attempt in 0..MAX_LOSSES {
+                if rng.random_range(0..1_000) >= self.loss_permille {
+                    break;
+                }
+                delay += RETRANSMIT * (1 << attempt);
+            }
+        }
+        delay
+    }
+}
+
 /// All connections, and what stands between machines.
 #[derive(Debug)]
 pub struct Network {
     rng: Xoshiro256PlusPlus,
     quality: Quality,
     cuts: BTreeMap<(Machine, Machine), u32>,
-    conns: BTreeMap<ConnId, Conn>,
-    last: u64,
+    conns: Conns,
+}
+
+/// All connections by their numbers, which count from 1 on. Each packet asks several times for one.
+#[derive(Debug, Default)]
+struct Conns(Vec<Option<Conn>>);
+
+impl Conns {
+    fn push(&mut self, conn: Conn) -> ConnId {
+        self.0.push(Some(conn));
+        ConnId(self.0.len() as u64)
+    }
+
+    fn index(ConnId(id): ConnId) -> Option<usize> {
+        usize::try_from(id).ok()?.checked_sub(1)
+    }
+
+    fn get(&self, id: ConnId) -> Option<&Conn> {
+        self.0.get(Self::index(id)?)?.as_ref()
+    }
+
+    fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.0.get_mut(Self::index(id)?)?.as_mut()
+    }
+
+    fn remove(&mut self, id: ConnId) {
+        if let Some(conn) = Self::index(id).and_then(|at| self.0.get_mut(at)) {
+            *conn = None;
+        }
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = (ConnId, &mut Conn)> {
+        let all = (1..).map(ConnId).zip(&mut self.0);
+        all.filter_map(|(id, conn)| Some((id, conn.as_mut()?)))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        let all = (1..).map(ConnId).zip(&self.0);
+        all.filter_map(|(id, conn)| Some((id, conn.as_ref()?)))
+    }
 }
 
 impl Network {
@@ -163,8 +218,7 @@ impl Network {
             rng,
             quality,
             cuts: BTreeMap::new(),
-            conns: BTreeMap::new(),
-            last: 0,
+            conns: Conns(Vec::new()),
         }
     }
 
@@ -181,8 +235,6 @@ impl Network {
 
     /// Begins a connection; the wish is to be sent as [`Packet::Open`].
     pub fn begin(&mut self, dialer: Actor, life: u32, machine: Machine, to: SocketAddr) -> ConnId {
-        self.last += 1;
-        let id = ConnId(self.last);
         let side = |actor: Option<Actor>, machine| Side {
             open: actor.is_some(),
             actor,
@@ -194,37 +246,35 @@ impl Network {
         // An address that no machine has leads nowhere, like a machine that is off.
         let far = Machine::at(to.ip()).unwrap_or(Machine(u16::MAX));
         let sides = [side(Some(dialer), machine), side(None, far)];
-        let conn = Conn {
+        self.conns.push(Conn {
             to,
             reached: false,
             sides,
-        };
-        self.conns.insert(id, conn);
-        id
+        })
     }
 
     /// Where a connection was meant to go.
     #[must_use]
     pub fn target(&self, conn: ConnId) -> Option<SocketAddr> {
-        self.conns.get(&conn).map(|conn| conn.to)
+        self.conns.get(conn).map(|conn| conn.to)
     }
 
     /// Who is at an end of a connection that this end still holds open, and in which life.
     #[must_use]
     pub fn holder(&self, conn: ConnId, end: End) -> Option<(Actor, u32)> {
-        let side = &self.conns.get(&conn)?.sides[end.index()];
+        let side = &self.conns.get(conn)?.sides[end.index()];
         side.actor.filter(|_| side.open).map(|actor| (actor, side.life))
     }
 
     /// Who is or was at an end.
     #[must_use]
     pub fn actor(&self, conn: ConnId, end: End) -> Option<Actor> {
-        self.conns.get(&conn)?.sides[end.index()].actor
+        self.conns.get(conn)?.sides[end.index()].actor
     }
 
     /// The wish to connect has come to a process that listens.
     pub fn reach(&mut self, conn: ConnId) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
+        if let Some(conn) = self.conns.get_mut(conn) {
             conn.reached = true;
         }
     }
@@ -232,12 +282,12 @@ impl Network {
     /// Whether it has.
     #[must_use]
     pub fn has_reached(&self, conn: ConnId) -> bool {
-        self.conns.get(&conn).is_some_and(|conn| conn.reached)
+        self.conns.get(conn).is_some_and(|conn| conn.reached)
     }
 
     /// A process has taken the connection, in this life.
     pub fn accept(&mut self, conn: ConnId, actor: Actor, life: u32) {
-        if let Some(conn) = self.conns.get_mut(&conn) {
+        if let Some(conn) = self.conns.get_mut(conn) {
             conn.reached = true;
             let side = &mut conn.sides[End::Acceptor.index()];
             side.open = true;
@@ -248,12 +298,12 @@ impl Network {
 
     /// One end gives the connection up. The other learns of it by a packet, if one gets through.
     pub fn close(&mut self, conn: ConnId, end: End) {
-        let gone = self.conns.get_mut(&conn).is_some_and(|conn| {
+        let gone = self.conns.get_mut(conn).is_some_and(|conn| {
             conn.sides[end.index()].open = false;
             conn.sides.iter().all(|side| !side.open)
         });
         if gone {
-            self.conns.remove(&conn);
+            self.conns.remove(conn);
         }
     }
 
@@ -261,11 +311,11 @@ impl Network {
     #[must_use]
     pub fn ends_of(&self, actor: Actor) -> Vec<(ConnId, End)> {
         let mut ends = Vec::new();
-        for (id, conn) in &self.conns {
+        for (id, conn) in self.conns.iter() {
             for end in [End::Dialer, End::Acceptor] {
                 let side = &conn.sides[end.index()];
                 if side.open && side.actor == Some(actor) {
-                    ends.push((*id, end));
+                    ends.push((id, end));
                 }
             }
         }
@@ -274,31 +324,21 @@ impl Network {
 
     /// When a packet sent now arrives; `None` if the connection is gone.
     pub fn carry(&mut self, now: Time, conn: ConnId, to: End) -> Option<Time> {
-        let sides = &self.conns.get(&conn)?.sides;
+        let sides = &mut self.conns.get_mut(conn)?.sides;
         let local = sides[0].machine == sides[1].machine;
-        let delay = if local { LOOPBACK } else { self.delay() };
-        let side = &mut self.conns.get_mut(&conn)?.sides[to.index()];
+        let delay = if local {
+            LOOPBACK
+        } else {
+            self.quality.delay(&mut self.rng)
+        };
+        let side = &mut sides[to.index()];
         side.last_due = side.last_due.max(now + delay);
         Some(side.last_due)
     }
 
-    fn delay(&mut self) -> Duration {
-        let jitter = u64::try_from(self.quality.jitter.as_micros()).unwrap_or(u64::MAX);
-        let mut delay = self.quality.latency + Duration::from_micros(self.rng.random_range(0..=jitter));
-        if self.quality.loss_permille > 0 {
-            for attempt in 0..MAX_LOSSES {
-                if self.rng.random_range(0..1_000) >= self.quality.loss_permille {
-                    break;
-                }
-                delay += RETRANSMIT * (1 << attempt);
-            }
-        }
-        delay
-    }
-
     /// A packet has come to the end of its way: it is given back if it gets through, else it waits for the heal.
     pub fn arrive(&mut self, flight: Flight) -> Option<Flight> {
-        let conn = self.conns.get_mut(&flight.conn)?;
+        let conn = self.conns.get_mut(flight.conn)?;
         let from = conn.sides[flight.to.other().index()].machine;
         let side = &mut conn.sides[flight.to.index()];
         if self.cuts.contains_key(&(from, side.machine)) || !side.stalled.is_empty() {
@@ -310,7 +350,7 @@ impl Network {
 
     /// What waits for a cut to heal.
     pub fn stalled(&self) -> impl Iterator<Item = &Packet> {
-        let sides = self.conns.values().flat_map(|conn| &conn.sides);
+        let sides = self.conns.iter().flat_map(|(_, conn)| &conn.sides);
         sides.flat_map(|side| &side.stalled)
     }
 
@@ -334,15 +374,15 @@ impl Network {
             }
         }
         let mut freed = Vec::new();
-        for (id, conn) in &mut self.conns {
+        for (conn, state) in self.conns.iter_mut() {
             for end in [End::Dialer, End::Acceptor] {
-                if conn.sides[end.other().index()].machine != from || conn.sides[end.index()].machine != to {
+                if state.sides[end.other().index()].machine != from || state.sides[end.index()].machine != to
+                {
                     continue;
                 }
                 // All of a connection come together, with the next retransmission.
                 let wait = Duration::from_millis(self.rng.random_range(0..200));
-                for packet in std::mem::take(&mut conn.sides[end.index()].stalled) {
-                    let conn = *id;
+                for packet in std::mem::take(&mut state.sides[end.index()].stalled) {
                     freed.push((
                         wait,
                         Flight {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::{Addr, EventKind, GroupName, GroupRecord, LinkId, LinkKind, Pong, Reply, SentinelId};
@@ -49,7 +50,8 @@ enum Whose {
 #[derive(Clone, Debug, Default)]
 struct Told {
     answered_at: Option<Time>,
-    facts: Option<(Time, Facts)>,
+    /// Its `INFO`, of which next to nothing is ever looked at: it is read when it counts.
+    info: Option<(Time, Arc<str>)>,
 }
 
 /// What counts of its `INFO`.
@@ -64,25 +66,41 @@ struct Facts {
 }
 
 impl Facts {
+    /// Of fields that come twice the first one counts.
     fn of(text: &str) -> Self {
-        let field = |name: &str| {
-            let mut fields = text.lines().filter_map(|line| line.split_once(':'));
-            fields.find(|(field, _)| *field == name).map(|(_, value)| value)
-        };
-        let number = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok());
-        let primary = field("role") == Some("master");
-        let offset = number(if primary {
-            "master_repl_offset"
-        } else {
-            "slave_repl_offset"
-        });
+        const FIELDS: [&str; 7] = [
+            "role",
+            "master_repl_offset",
+            "slave_repl_offset",
+            "slave_priority",
+            "master_link_down_since_seconds",
+            "master_replid",
+            "master_replid2",
+        ];
+        let mut values = [None; FIELDS.len()];
+        for (field, value) in text.lines().filter_map(|line| line.split_once(':')) {
+            if let Some(at) = FIELDS.iter().position(|name| *name == field) {
+                values[at].get_or_insert(value);
+            }
+        }
+        let [
+            role,
+            as_primary,
+            as_replica,
+            priority,
+            link_down_s,
+            replid,
+            replid2,
+        ] = values;
+        let number = |value: Option<&str>| value.and_then(|value| value.parse::<u64>().ok());
+        let primary = role == Some("master");
         Self {
             primary,
-            offset: offset.unwrap_or(0),
-            priority: number("slave_priority").map_or(0, |n| u32::try_from(n).unwrap_or(0)),
-            link_down_s: number("master_link_down_since_seconds").unwrap_or(0),
-            replid: field("master_replid").unwrap_or_default().to_owned(),
-            replid2: field("master_replid2").unwrap_or_default().to_owned(),
+            offset: number(if primary { as_primary } else { as_replica }).unwrap_or(0),
+            priority: number(priority).map_or(0, |n| u32::try_from(n).unwrap_or(0)),
+            link_down_s: number(link_down_s).unwrap_or(0),
+            replid: replid.unwrap_or_default().to_owned(),
+            replid2: replid2.unwrap_or_default().to_owned(),
         }
     }
 
@@ -101,15 +119,16 @@ impl Facts {
 }
 
 impl Sight {
-    fn facts(&self, addr: SocketAddr) -> Option<&(Time, Facts)> {
-        self.told.get(&addr)?.facts.as_ref()
+    fn facts(&self, addr: SocketAddr) -> Option<Facts> {
+        let (_, text) = self.told.get(&addr)?.info.as_ref()?;
+        Some(Facts::of(text))
     }
 
     /// Whether nothing speaks against a replica, beyond doubt.
     fn is_fit(&self, now: Time, addr: SocketAddr, facts: &Facts, max_link_down: Duration) -> bool {
         let told = self.told.get(&addr);
         let answered = told.and_then(|told| told.answered_at);
-        let told_at = told.and_then(|told| Some(told.facts.as_ref()?.0));
+        let told_at = told.and_then(|told| Some(told.info.as_ref()?.0));
         let fresh = |at: Option<Time>| at.is_some_and(|at| now.since(at) < FRESH);
         !facts.primary
             && facts.priority > 0
@@ -127,7 +146,8 @@ impl Checks {
     /// Whether a coordinator has heard of the data of a server since it was started.
     pub(crate) fn knows_server(&self, n: usize, addr: &Addr) -> bool {
         let sight = &self.accounts[n].sight;
-        socket_addr(addr).is_some_and(|addr| sight.facts(addr).is_some())
+        let told = socket_addr(addr).and_then(|addr| sight.told.get(&addr));
+        told.is_some_and(|told| told.info.is_some())
     }
 
     /// A coordinator begins a connection.
@@ -180,7 +200,7 @@ impl Checks {
                 link.answered_at = Some(now);
             }
             Reply::Info(text) => {
-                told.facts = Some((now, Facts::of(text)));
+                told.info = Some((now, text.as_str().into()));
                 link.has_told = true;
             }
             _ => {}
@@ -295,22 +315,23 @@ impl Sight {
 
     /// Why another replica than the candidate should have been chosen.
     fn better(&self, now: Time, record: &GroupRecord, candidate: &Addr) -> Option<String> {
-        let (_, facts) = self.facts(socket_addr(candidate)?)?;
+        let facts = self.facts(socket_addr(candidate)?)?;
         if facts.primary || self.ordered.contains(&socket_addr(candidate)?) {
             return None;
         }
-        let primary = self.facts(socket_addr(&record.primary)?).map(|(_, facts)| facts);
+        let primary = self.facts(socket_addr(&record.primary)?);
+        let primary = primary.as_ref();
         let descends = |facts: &Facts| primary.is_some_and(|primary| facts.descends_from(primary));
         let max_link_down = record.options.down_after.saturating_mul(10);
         for other in record.replicas.iter().filter(|other| *other != candidate) {
             let addr = socket_addr(other)?;
-            let Some((_, others)) = self.facts(addr) else {
+            let Some(others) = self.facts(addr) else {
                 continue;
             };
-            if others.priority != facts.priority || !self.is_fit(now, addr, others, max_link_down) {
+            if others.priority != facts.priority || !self.is_fit(now, addr, &others, max_link_down) {
                 continue;
             }
-            match (descends(facts), descends(others)) {
+            match (descends(&facts), descends(&others)) {
                 (false, true) => {
                     let what = "has the data of the primary";
                     return Some(format!("chooses {candidate}, and only {other} {what}"));

@@ -121,8 +121,8 @@ impl fmt::Display for Violation {
 struct Account {
     id: Option<SentinelId>,
     epoch: Epoch,
-    configs: BTreeMap<GroupName, ConfigEpoch>,
-    votes: BTreeMap<GroupName, Epoch>,
+    /// Of each group its config epoch, and the epoch of its last vote.
+    groups: BTreeMap<GroupName, (ConfigEpoch, Epoch)>,
     durable_epoch: Epoch,
     durable_configs: BTreeMap<GroupName, ConfigEpoch>,
     sight: Sight,
@@ -196,10 +196,9 @@ impl Checks {
         let account = &mut self.accounts[n];
         account.id = Some(registry.my_id.clone());
         account.epoch = registry.current_epoch;
-        account.configs = config_epochs(registry);
         let groups = registry.groups.iter();
-        account.votes = groups
-            .map(|(name, record)| (name.clone(), record.vote.epoch))
+        account.groups = groups
+            .map(|(name, record)| (name.clone(), (record.config_epoch, record.vote.epoch)))
             .collect();
         account.sight = Sight::default();
         account.seen = Seen::default();
@@ -218,38 +217,34 @@ impl Checks {
             );
         }
         for (name, record) in &registry.groups {
-            self.remembers_vote(now, n, name, record.vote.epoch);
+            let (config_epoch, voted) = (record.config_epoch, record.vote.epoch);
+            let groups = &mut self.accounts[n].groups;
+            let known = groups.get(name).copied();
+            let (config_before, voted_before) = known.unwrap_or_default();
+            if known != Some((config_epoch, voted)) {
+                groups.insert(name.clone(), (config_epoch, voted));
+            }
+            if voted < voted_before {
+                let what = format!(
+                    "s{}: {name}: voted in epoch {voted_before}, and knows of {voted}",
+                    n + 1
+                );
+                self.broken(now, Invariant::EpochsRise, what);
+            }
             if !self.is_logged {
                 self.chooses(now, n, name, record, steady);
             }
-            let config_epoch = record.config_epoch;
-            let account = &mut self.accounts[n];
-            let before = account.configs.get(name).copied().unwrap_or_default();
-            if config_epoch == before && account.configs.contains_key(name) {
+            if config_epoch == config_before && known.is_some() {
                 continue;
             }
-            account.configs.insert(name.clone(), config_epoch);
-            if config_epoch < before {
-                let what = format!("s{}: {name}: config epoch {before}, then {config_epoch}", n + 1);
+            if config_epoch < config_before {
+                let what = format!(
+                    "s{}: {name}: config epoch {config_before}, then {config_epoch}",
+                    n + 1
+                );
                 self.broken(now, Invariant::EpochsRise, what);
             }
             self.names_address(now, name, config_epoch, &record.primary);
-        }
-    }
-
-    fn remembers_vote(&mut self, now: Time, n: usize, group: &GroupName, epoch: Epoch) {
-        let votes = &mut self.accounts[n].votes;
-        let before = votes.get(group).copied().unwrap_or_default();
-        if before == epoch {
-            return;
-        }
-        votes.insert(group.clone(), epoch);
-        if before > epoch {
-            let what = format!(
-                "s{}: {group}: voted in epoch {before}, and knows of {epoch}",
-                n + 1
-            );
-            self.broken(now, Invariant::EpochsRise, what);
         }
     }
 
@@ -431,18 +426,31 @@ impl Checks {
 
     /// `ip,port,id,epoch,group,primary ip,primary port,config epoch`
     fn says_hello(&mut self, now: Time, n: usize, synced: &Registry, message: &str) {
-        let fields: Vec<&str> = message.split(',').collect();
-        let [_, _, _, epoch, name, host, port, config_epoch] = fields[..] else {
-            let what = format!("s{}: a hello of {} fields", n + 1, fields.len());
+        let mut fields = message.split(',');
+        let first: [Option<&str>; 8] = std::array::from_fn(|_| fields.next());
+        let (
+            [
+                _,
+                _,
+                _,
+                Some(epoch),
+                Some(name),
+                Some(host),
+                Some(port),
+                Some(config_epoch),
+            ],
+            None,
+        ) = (first, fields.next())
+        else {
+            let what = format!("s{}: a hello of {} fields", n + 1, message.split(',').count());
             self.broken(now, Invariant::DurableBeforeVisible, what);
             return;
         };
         let epoch_shown = epoch.parse().map_or(Epoch(u64::MAX), Epoch);
         let config_shown = config_epoch.parse().map_or(ConfigEpoch(u64::MAX), ConfigEpoch);
-        let record = GroupName::new(name)
-            .ok()
-            .and_then(|name| synced.groups.get(&name));
-        let Some(record) = record else { return };
+        let Some(record) = synced.groups.get(name) else {
+            return;
+        };
         let differs = record.config_epoch == config_shown
             && (record.primary.host.to_string() != host || record.primary.port.to_string() != port);
         if epoch_shown > synced.current_epoch || config_shown > record.config_epoch || differs {

@@ -39,7 +39,7 @@ impl World {
     pub(super) fn drop_unsent(&mut self, actor: Actor, unsent: Duration) {
         let now = self.now;
         let network = &self.network;
-        self.agenda.retain(|_, due| match due {
+        self.agenda.retain(|due| match due {
             Due::Flight(flight) => {
                 let sender = network.actor(flight.conn, flight.to.other());
                 sender != Some(actor) || now.since(flight.handed_over) >= unsent

@@ -2,6 +2,7 @@
 //!
 //! One file for each who takes part, one for the ways between them, one for what goes wrong.
 
+mod agenda;
 mod client;
 mod coordinator;
 mod delivery;
@@ -33,6 +34,7 @@ use crate::redis::ServerSpec;
 use crate::time::Time;
 use crate::trace::Trace;
 
+use agenda::Agenda;
 pub(crate) use client::Writer;
 pub(crate) use coordinator::Node;
 pub(crate) use server::Host;
@@ -115,8 +117,7 @@ pub struct World {
     /// For who comes up at the addresses of others, and for what is lost at a kill.
     pub(crate) strange: Xoshiro256PlusPlus,
     pub(crate) network: Network,
-    agenda: BTreeMap<(Time, u64), Due>,
-    serial: u64,
+    agenda: Agenda,
     pub(crate) groups: Vec<GroupName>,
     /// Those of the fleet, and behind them strangers.
     pub(crate) nodes: Vec<Node>,
@@ -177,8 +178,7 @@ impl World {
             turns: fork(),
             network,
             strange: fork(),
-            agenda: BTreeMap::new(),
-            serial: 0,
+            agenda: Agenda::default(),
             groups: (0..setup.groups).map(group_name).collect(),
             nodes: Vec::new(),
             members: setup.coordinators,
@@ -332,8 +332,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, time: Time, due: Due) {
-        self.serial += 1;
-        self.agenda.insert((time.max(self.now), self.serial), due);
+        self.agenda.push(time.max(self.now), due);
     }
 
     /// Whether all machines have reached each other as usual since then.
@@ -346,22 +345,27 @@ impl World {
 
     /// Which process wakes next by itself, and when.
     fn next_wake(&self) -> Option<(Time, Actor)> {
-        let runs = |state: &State| *state == State::Running;
-        let nodes = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| runs(&node.state));
-        let nodes = nodes.filter_map(|(n, node)| Some((node.wake_at?, Actor::Coordinator(n))));
-        let hosts = self
-            .servers
-            .iter()
-            .enumerate()
-            .filter(|(_, host)| runs(&host.state));
-        let hosts = hosts.filter_map(|(n, host)| Some((host.wake_at?, Actor::Server(n))));
-        let writers = self.writers.iter().enumerate();
-        let writers = writers.map(|(n, writer)| (writer.wake_at, Actor::Client(n)));
-        nodes.chain(hosts).chain(writers).min()
+        let (mut first, mut next) = (Time::from_micros(u64::MAX), None);
+        // Of several at the same time it is the first one.
+        let mut wakes = |at: Time, actor: Actor| {
+            if at < first {
+                (first, next) = (at, Some(actor));
+            }
+        };
+        for (n, node) in self.nodes.iter().enumerate() {
+            if let (State::Running, Some(at)) = (&node.state, node.wake_at) {
+                wakes(at, Actor::Coordinator(n));
+            }
+        }
+        for (n, host) in self.servers.iter().enumerate() {
+            if let (State::Running, Some(at)) = (&host.state, host.wake_at) {
+                wakes(at, Actor::Server(n));
+            }
+        }
+        for (n, writer) in self.writers.iter().enumerate() {
+            wakes(writer.wake_at, Actor::Client(n));
+        }
+        next.map(|actor| (first, actor))
     }
 
     /// Lets the next thing happen. `false` if nothing does any more, because something that must never happen did.
@@ -381,8 +385,7 @@ impl World {
             return false;
         }
         let wake = self.next_wake();
-        let agenda = self.agenda.first_key_value().map(|((at, _), _)| *at);
-        match (wake, agenda) {
+        match (wake, self.agenda.next_at()) {
             (Some((at, actor)), agenda) if agenda.is_none_or(|first| at < first) => {
                 if at > until {
                     return false;
@@ -396,10 +399,10 @@ impl World {
                 }
             }
             (_, Some(at)) if at <= until => {
-                if let Some(((at, serial), due)) = self.agenda.pop_first() {
-                    self.now = self.now.max(at);
-                    self.trace.step(self.now, serial);
-                    self.happen(due);
+                if let Some(next) = self.agenda.pop() {
+                    self.now = self.now.max(next.at);
+                    self.trace.step(self.now, next.serial);
+                    self.happen(next.due);
                 }
             }
             _ => return false,

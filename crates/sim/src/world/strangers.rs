@@ -127,7 +127,7 @@ impl World {
                 |(_, command)| matches!(command, Command::Reconfigure { follow: Some(to) } if is_meant(to)),
             )
         };
-        let on_the_way = self.agenda.values().filter_map(|due| match due {
+        let on_the_way = self.agenda.iter().filter_map(|due| match due {
             Due::Flight(flight) => Some(&flight.packet),
             _ => None,
         });
