@@ -433,6 +433,31 @@ fn a_member_that_slept_finds_a_leader_that_has_moved() {
 }
 
 #[test]
+fn a_member_that_slept_finds_one_that_has_moved_and_needs_its_vote_to_lead() {
+    let mut fleet = founded();
+    let slept = follower(&fleet);
+    let others: Vec<u64> = (1..=3).filter(|id| *id != slept).collect();
+    fleet.kill(slept);
+    let (moves, goes) = (others[0], others[1]);
+    // All are connected by then.
+    fleet.run(3_000);
+    fleet.moved = [(moves, 0), (moves + 10, moves)].into();
+    let moved = bellwether_core::LogOrder::Move {
+        id: moves,
+        host: "127.0.0.1".to_owned(),
+        port: 1010 + u16::try_from(moves).expect("a port"),
+    };
+    change(&mut fleet, goes, moved);
+    fleet.run(1_000);
+    fleet.kill(goes);
+    fleet.until("nobody to lead", |fleet| fleet.leader().is_none());
+    fleet.start(slept, 3, &configuration(6379));
+    fleet.until("it to catch up", |fleet| {
+        fleet.leader().is_some() && has_caught_up(fleet, slept, moves)
+    });
+}
+
+#[test]
 fn a_member_that_slept_while_all_others_were_replaced_is_told_by_its_configuration_who_they_are() {
     let mut fleet = founded();
     let slept = follower(&fleet);

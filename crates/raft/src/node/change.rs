@@ -103,18 +103,16 @@ impl Node {
     }
 
     /// A member that slept while members changed may have nobody to answer to, or look for its leader where that was: it is
-    /// told who they are.
+    /// told who they are, by who leads, and by all while nobody does.
     fn tell_silent(&mut self) {
-        if !self.is_leader() || self.members.index <= FOUNDING {
+        let (leads, leader, own) = (self.is_leader(), self.leader(), self.settings.id);
+        if self.members.index <= FOUNDING || self.is_removed() || (!leads && leader != raft::INVALID_ID) {
             return;
         }
-        let (own, since) = (self.settings.id, self.members.index);
+        let since = self.members.index;
         let progress = |id: u64| self.raw.raft.prs().get(id);
-        let is_silent = |id: &&u64| {
-            **id != own
-                && !self.hears(**id)
-                && progress(**id).is_some_and(|progress| progress.matched < since)
-        };
+        let lacks = |id: u64| progress(id).is_some_and(|progress| progress.matched < since);
+        let is_silent = |id: &&u64| **id != own && !self.hears(**id) && (!leads || lacks(**id));
         // Who has no vote yet may wait to be told everything, and takes that from whoever leads.
         let silent: Vec<u64> = self.members.voters.iter().filter(is_silent).copied().collect();
         for id in silent {
