@@ -106,6 +106,18 @@ pub enum Fault {
     ReplacedCoordinator(CoordinatorPick, Duration),
     /// A coordinator's process dies and is started again later.
     CrashCoordinator(CoordinatorPick, Duration),
+    /// A member of the log dies with its disk for good. This much later an operator has a new one take its place: at the same
+    /// address (`true`), or on a machine of its own.
+    ReplaceMember(CoordinatorPick, bool, Duration),
+    /// An operator has a new member take the place of one that runs. The process of that one is ended this much later.
+    RelieveMember(CoordinatorPick, Duration),
+    /// An operator adds a member to the log.
+    AddMember,
+    /// An operator removes a member from the log; its process is ended this much later.
+    RemoveMember(CoordinatorPick, Duration),
+    /// A member of the log moves to another machine with its disk, and an operator tells the log so: this much later, or
+    /// before (`true`).
+    MoveMember(CoordinatorPick, bool, Duration),
     /// All coordinators that run die at once, and are started again later.
     CrashCoordinators(Duration),
     /// A coordinator does not run for a while.
@@ -178,7 +190,15 @@ impl Fault {
     ];
 
     /// The kinds that only meet coordinators that share a log, which they do in any profile but `handover`.
-    pub const OF_A_LOG: &'static [&'static str] = &["crash-coordinators", "transfer-lead"];
+    pub const OF_A_LOG: &'static [&'static str] = &[
+        "crash-coordinators",
+        "transfer-lead",
+        "replace-member",
+        "relieve-member",
+        "add-member",
+        "remove-member",
+        "move-member",
+    ];
 
     /// The word for its kind.
     #[must_use]
@@ -200,6 +220,11 @@ impl Fault {
             Self::Replaced(..) => "replaced-by-no-redis",
             Self::ReplacedCoordinator(..) => "replaced-coordinator",
             Self::CrashCoordinator(..) => "crash-coordinator",
+            Self::ReplaceMember(..) => "replace-member",
+            Self::RelieveMember(..) => "relieve-member",
+            Self::AddMember => "add-member",
+            Self::RemoveMember(..) => "remove-member",
+            Self::MoveMember(..) => "move-member",
             Self::CrashCoordinators(..) => "crash-coordinators",
             Self::PauseCoordinator(..) => "pause-coordinator",
             Self::LeapClock(..) => "leap-clock",

@@ -53,6 +53,11 @@ impl LogStore {
         }
     }
 
+    /// What was promised: the newest term, and for whom in it.
+    pub(crate) const fn hard(&self) -> LogHardState {
+        self.hard
+    }
+
     /// What there is at a place of the log.
     pub(crate) fn held(&self, index: u64) -> Held {
         match self.entries.get(&index) {

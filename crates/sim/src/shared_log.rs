@@ -13,6 +13,11 @@ use crate::time::Time;
 /// What makes the draws of this file differ from those of the plan, which are the same in both worlds.
 const OTHER_STREAM: u64 = 0x7261_6674_7261_6674;
 
+/// The same for what was added later: changes of the members. Of the seeds in `seeds.txt` it changes nothing.
+const MEMBERS_STREAM: u64 = 0x6d65_6d62_6572_0005;
+/// When the first member may change: all have begun, and the log is founded.
+const FIRST_CHANGE_MS: u64 = 4_000;
+
 /// How the coordinators of a world agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Coordination {
@@ -78,6 +83,35 @@ impl Setup {
         for _ in 0..rng.random_range(0..=2) {
             plan.push(draw(self, &mut rng));
         }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed ^ (profile as u64) << 56 ^ MEMBERS_STREAM);
+        if rng.random_range(0..3) == 0 {
+            for _ in 0..rng.random_range(1..=3) {
+                plan.push(draw_change(self, &mut rng));
+            }
+        }
+    }
+}
+
+/// A change of the members, while other things go wrong.
+fn draw_change(setup: &Setup, rng: &mut Xoshiro256PlusPlus) -> Planned {
+    let end = setup.faults_end.millis();
+    let at = Time::from_millis(rng.random_range(FIRST_CHANGE_MS..end - 1_000));
+    let pick = match rng.random_range(0..3) {
+        0 => CoordinatorPick::Leader(0),
+        _ => CoordinatorPick::Nth(rng.random_range(0..setup.coordinators)),
+    };
+    let soon = Duration::from_millis(rng.random_range(0..2_000));
+    let either = rng.random_range(0..2) == 0;
+    let fault = match rng.random_range(0..6) {
+        0 | 1 => Fault::ReplaceMember(pick, either, soon),
+        2 => Fault::RelieveMember(pick, soon),
+        3 => Fault::AddMember,
+        4 => Fault::RemoveMember(pick, soon),
+        _ => Fault::MoveMember(pick, either, soon),
+    };
+    Planned {
+        when: draw_moment(at, rng),
+        fault,
     }
 }
 
@@ -95,6 +129,14 @@ fn draw(setup: &Setup, rng: &mut Xoshiro256PlusPlus) -> Planned {
         3 => Fault::CrashCoordinator(leader, Duration::from_millis(rng.random_range(50..5_000))),
         _ => Fault::Operator(Order::TransferLead, any, 0),
     };
+    Planned {
+        when: draw_moment(at, rng),
+        fault,
+    }
+}
+
+/// This time, or a step of a failover.
+fn draw_moment(at: Time, rng: &mut Xoshiro256PlusPlus) -> When {
     const MOMENTS: &[EventKind] = &[
         EventKind::ObjectivelyDown,
         EventKind::TryFailover,
@@ -102,14 +144,13 @@ fn draw(setup: &Setup, rng: &mut Xoshiro256PlusPlus) -> Planned {
         EventKind::StateWaitPromotion,
         EventKind::SwitchPrimary,
     ];
-    let when = if rng.random_range(0..2) == 0 {
+    if rng.random_range(0..2) == 0 {
         let moment = MOMENTS[rng.random_range(0..MOMENTS.len())];
         let delay = Duration::from_micros(rng.random_range(0..10_000));
         When::After(Time::from_millis(at.millis() / 2), moment, delay)
     } else {
         When::At(at)
-    };
-    Planned { when, fault }
+    }
 }
 
 #[cfg(test)]

@@ -16,13 +16,12 @@ impl World {
     /// What is not as it must be some time after the last fault; `None` if all is well.
     #[must_use]
     pub fn unrest(&self) -> Option<String> {
-        let fleet = self.nodes.iter().take(self.members);
-        let epochs = fleet.map(|node| node.core.registry().current_epoch);
+        let epochs = self.fleet().map(|(_, node)| node.core.registry().current_epoch);
         let epochs: BTreeSet<_> = epochs.collect();
         if epochs.len() != 1 {
             return Some(format!("coordinators are in epochs {epochs:?}"));
         }
-        if let Some(what) = self.log_unrest() {
+        if let Some(what) = self.unrest_of_members().or_else(|| self.log_unrest()) {
             return Some(what);
         }
         (0..self.groups.len()).find_map(|group| self.group_unrest(group))
@@ -33,6 +32,7 @@ impl World {
         let configs: BTreeSet<_> = self
             .nodes
             .iter()
+            .filter(|node| !node.left)
             .filter_map(|node| node.core.registry().groups.get(name))
             .map(|record| (record.config_epoch, record.primary.clone()))
             .collect();
@@ -40,7 +40,7 @@ impl World {
             return Some(format!("{name}: coordinators hold {configs:?}"));
         }
         let (_, primary) = configs.first()?;
-        for (n, node) in self.nodes.iter().take(self.members).enumerate() {
+        for (n, node) in self.fleet() {
             let told = node.book.get(name);
             if !told.is_some_and(|(host, port)| *host == primary.host.to_string() && *port == primary.port) {
                 return Some(format!("{name}: s{} tells clients {told:?}", n + 1));
@@ -89,6 +89,7 @@ impl World {
         let mut records = self
             .nodes
             .iter()
+            .filter(|node| !node.left)
             .filter_map(|node| node.core.registry().groups.get(name));
         let is_stable = !host.moved && !self.checks.all_forgot;
         is_stable || records.any(|record| record.primary == addr || record.replicas.contains(&addr))

@@ -64,6 +64,8 @@ pub enum Invariant {
     SameState,
     /// An entry that counts and that no majority has on disk.
     MajorityHasIt,
+    /// A decision that counted, and that whoever leads does not have.
+    KeepsDecisions,
     /// A crash.
     NeverCrashes,
     /// A stranger at an address that a server had given up is promoted, or followed.
@@ -92,6 +94,7 @@ impl Invariant {
             Self::KeepsStrangersOut => "a stranger at a reused address is neither promoted nor followed",
             Self::OneActor => "of those who share a log only one may act",
             Self::SameState => "the same log comes to the same state, wherever it is read",
+            Self::KeepsDecisions => "what has counted is in the log of whoever leads from then on",
             Self::MajorityHasIt => "nothing counts before a majority has it on disk",
             Self::Bounded => "nothing grows without bound",
             Self::NeverCrashes => "nothing that happens outside makes a coordinator crash",
@@ -166,6 +169,11 @@ impl Checks {
             shared: Shared::default(),
             nobody: nobody(),
         }
+    }
+
+    /// How many must see a primary down.
+    pub(crate) const fn quorum(&self) -> usize {
+        self.quorum
     }
 
     pub(crate) const fn violation(&self) -> Option<&Violation> {
@@ -490,7 +498,8 @@ impl Checks {
         let split = contested
             .iter()
             .filter(|election| !self.leaders.contains_key(*election));
-        (contested.len(), split.count())
+        let (of_log, split_of_log) = self.shared.elections();
+        (contested.len() + of_log, split.count() + split_of_log)
     }
 
     /// A coordinator holds itself to lead a failover.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_core::{
-    Cause, Epoch, Globals, GroupName, GroupRecord, LogPlace, Registry, ReplicatedLog, SentinelId,
+    Cause, Epoch, Globals, GroupName, GroupRecord, LogHardState, LogPlace, Registry, ReplicatedLog,
+    SentinelId,
 };
 
 use super::choice::Sight;
@@ -17,6 +18,8 @@ use crate::world::{State, World};
 pub(super) struct Shared {
     /// Who leads in each term.
     leaders: BTreeMap<u64, usize>,
+    /// For whom each member's disk has a vote in each term.
+    votes: BTreeMap<(u64, usize), u64>,
     /// What the log comes to, at each of its places that anybody has stood at.
     states: BTreeMap<u64, Registry>,
     /// Failovers that have begun, and those that have ended.
@@ -28,10 +31,28 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     place: LogPlace,
+    /// Who votes in its log, where that may have changed, and who did so before the last change.
+    voters: BTreeSet<usize>,
+    voted: BTreeSet<usize>,
     /// Where the entries begin that a leader has put forward itself.
     own_from: u64,
     /// What a leader had before it when it put each entry forward.
     sights: BTreeMap<u64, Sight>,
+}
+
+impl Shared {
+    /// How many terms had votes for more than one, and in how many of those nobody came to lead.
+    pub(super) fn elections(&self) -> (usize, usize) {
+        let mut candidates: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for ((term, _), vote) in &self.votes {
+            candidates.entry(*term).or_default().insert(*vote);
+        }
+        let contested = candidates.iter().filter(|(_, votes)| votes.len() > 1);
+        let split = contested
+            .clone()
+            .filter(|(term, _)| !self.leaders.contains_key(*term));
+        (contested.count(), split.count())
+    }
 }
 
 /// What of a registry is the same for all members.
@@ -65,6 +86,9 @@ impl World {
         }
         if place.applied != before.applied {
             self.check_majority(n, place.applied);
+        }
+        if place.leads && !self.checks.shared.leaders.contains_key(&place.term) {
+            self.count_lead();
         }
         let registry = self.nodes[n].core.registry();
         let checks = &mut self.checks;
@@ -104,34 +128,64 @@ impl World {
         }
     }
 
-    /// What a coordinator applies is on the disks of a majority. Every log begins with the same snapshot at 1.
+    /// What a coordinator applies is on the disks of a majority. Every log begins with the same snapshot at 1. A leader with
+    /// a slow disk comes to a change of the members later than others, and until then goes by the majority of before: the
+    /// two have somebody in common, and the next change waits until it has come to this one.
     fn check_majority(&mut self, n: usize, index: u64) {
+        let voters = if self.operator.has_begun {
+            self.voters(n)
+        } else {
+            (0..self.members).collect()
+        };
+        let seen = &mut self.checks.accounts[n].seen;
+        if seen.voters != voters {
+            seen.voted = std::mem::replace(&mut seen.voters, voters);
+        }
         if index <= 1 {
             return;
         }
+        let seen = &self.checks.accounts[n].seen;
+        let sets = [&seen.voted, &seen.voters]
+            .into_iter()
+            .filter(|set| !set.is_empty());
+        let most: Vec<(usize, usize)> = sets.map(|set| (self.having(set, index), set.len())).collect();
+        if most.iter().all(|(having, of)| *having <= of / 2) {
+            let what = format!("s{} applies entry {index}, which {most:?} have on disk", n + 1);
+            self.checks.broken(self.now, Invariant::MajorityHasIt, what);
+        }
+    }
+
+    /// Who votes by the log of a coordinator.
+    fn voters(&self, n: usize) -> BTreeSet<usize> {
+        let node = &self.nodes[n];
+        let status = node.core.log().map(|log| log.status(node.clock.read(self.now)));
+        let members = status.into_iter().flat_map(|status| status.members);
+        let voters = members.filter(|member| member.voter);
+        voters
+            .filter_map(|member| usize::try_from(member.id).ok()?.checked_sub(1))
+            .collect()
+    }
+
+    /// How many of these have the same at a place of the log. A disk that was lost had what it had.
+    fn having(&self, voters: &BTreeSet<usize>, index: u64) -> usize {
         let mut terms: BTreeMap<u64, usize> = BTreeMap::new();
         let mut snapshots = 0;
-        for node in self.nodes.iter().take(self.members) {
+        for node in voters.iter().filter_map(|n| self.nodes.get(*n)) {
             match node.disk.log().held(index) {
                 Held::Nothing => {}
                 Held::Entry(term) => *terms.entry(term).or_default() += 1,
                 Held::Snapshot => snapshots += 1,
             }
         }
-        let most = terms.into_values().max().unwrap_or(0) + snapshots;
-        if most <= self.members / 2 {
-            let what = format!("s{} applies entry {index}, which {most} have on disk", n + 1);
-            self.checks.broken(self.now, Invariant::MajorityHasIt, what);
-        }
+        terms.into_values().max().unwrap_or(0) + snapshots
     }
 
     /// Whether all have come to the same place of the log, and somebody leads.
     pub(super) fn log_unrest(&self) -> Option<String> {
         self.shared.as_ref()?;
         let logs = || {
-            self.nodes
-                .iter()
-                .filter_map(|node| Some((node, node.core.log()?)))
+            self.fleet()
+                .filter_map(|(_, node)| Some((node, node.core.log()?)))
         };
         let applied: BTreeSet<u64> = logs().map(|(_, log)| log.place().applied).collect();
         if applied.len() != 1 {
@@ -152,10 +206,43 @@ impl Checks {
         if !place.leads {
             return;
         }
+        let is_news = !self.shared.leaders.contains_key(&place.term);
+        let is_newest = self
+            .shared
+            .leaders
+            .last_key_value()
+            .is_none_or(|(term, _)| *term < place.term);
+        let newest = self.shared.states.last_key_value().map_or(0, |(index, _)| *index);
+        if is_news && is_newest && place.last < newest {
+            let what = format!(
+                "s{} leads in term {} with a log of {} entries, and {newest} had counted",
+                n + 1,
+                place.term,
+                place.last
+            );
+            self.broken(now, Invariant::KeepsDecisions, what);
+        }
         let first = *self.shared.leaders.entry(place.term).or_insert(n);
         if first != n {
             let what = format!("s{} and s{} lead in term {}", first + 1, n + 1, place.term);
             self.broken(now, Invariant::OneLeader, what);
+        }
+    }
+
+    /// This is on the disk of a member: the newest term that it knows, and for whom it has voted in it.
+    pub(crate) fn promised(&mut self, now: Time, n: usize, hard: LogHardState) {
+        if hard.vote == 0 {
+            return;
+        }
+        let before = *self.shared.votes.entry((hard.term, n)).or_insert(hard.vote);
+        if before != hard.vote {
+            let what = format!(
+                "s{} in term {}: for {before} and for {}",
+                n + 1,
+                hard.term,
+                hard.vote
+            );
+            self.broken(now, Invariant::OneVote, what);
         }
     }
 
@@ -236,4 +323,69 @@ fn difference(known: &Registry, state: &Registry) -> String {
             .map_or_else(String::new, |rest| rest.chars().take(160).collect())
     };
     format!("{:?}, others have {:?}", part(&state), part(&known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Profile, Setup};
+    use crate::shared_log::Coordination;
+
+    fn checks() -> Checks {
+        let (setup, _) = Setup::of(1, Profile::Crash, Coordination::Raft);
+        Checks::new(&setup)
+    }
+
+    fn broken(checks: &Checks) -> Option<Invariant> {
+        checks.violation().map(|violation| violation.invariant)
+    }
+
+    const fn leading(term: u64, last: u64) -> LogPlace {
+        LogPlace {
+            term,
+            leads: true,
+            last,
+            applied: 1,
+        }
+    }
+
+    #[test]
+    fn whoever_leads_must_have_what_counted_before() {
+        let mut checks = checks();
+        let registry = Registry::new(checks.nobody.clone());
+        checks.applied(Time::ZERO, 0, 7, &registry, false);
+        checks.leads_term(Time::ZERO, 1, leading(2, 7));
+        assert_eq!(broken(&checks), None);
+        checks.leads_term(Time::ZERO, 2, leading(3, 6));
+        assert_eq!(broken(&checks), Some(Invariant::KeepsDecisions));
+    }
+
+    #[test]
+    fn whoever_comes_to_lead_in_a_term_that_is_over_need_not() {
+        let mut checks = checks();
+        let registry = Registry::new(checks.nobody.clone());
+        checks.leads_term(Time::ZERO, 1, leading(3, 6));
+        checks.applied(Time::ZERO, 1, 7, &registry, false);
+        checks.leads_term(Time::ZERO, 2, leading(2, 6));
+        assert_eq!(broken(&checks), None);
+    }
+
+    #[test]
+    fn a_term_has_one_vote_of_each_and_may_have_candidates_of_which_none_leads() {
+        let mut checks = checks();
+        let vote = |term, vote| LogHardState {
+            term,
+            vote,
+            commit: 0,
+        };
+        checks.promised(Time::ZERO, 0, vote(2, 1));
+        checks.promised(Time::ZERO, 1, vote(2, 2));
+        checks.promised(Time::ZERO, 0, vote(3, 2));
+        checks.promised(Time::ZERO, 1, vote(3, 2));
+        checks.promised(Time::ZERO, 1, vote(3, 2));
+        checks.promised(Time::ZERO, 1, vote(4, 0));
+        assert_eq!((broken(&checks), checks.elections()), (None, (1, 1)));
+        checks.promised(Time::ZERO, 1, vote(3, 1));
+        assert_eq!(broken(&checks), Some(Invariant::OneVote));
+    }
 }

@@ -104,7 +104,9 @@ impl World {
     }
 
     fn ask_coordinator(&mut self, c: usize) {
-        let n = self.rng.random_range(0..self.members);
+        let count = self.fleet().count().max(1);
+        let n = self.rng.random_range(0..count);
+        let n = self.nth_of_fleet(n);
         let to = std::net::SocketAddr::new(self.nodes[n].machine.ip(), COORDINATOR_PORT);
         let conn = self.dial(c, to);
         self.wait(c, Step::Asking(conn), PATIENCE);
@@ -181,6 +183,9 @@ impl World {
     pub(crate) fn look_for_majority(&mut self) {
         let is_there = self.is_majority_there();
         let had_majority = std::mem::replace(&mut self.has_majority, is_there);
+        if had_majority && !is_there {
+            self.coverage.count("majority-lost");
+        }
         let now = self.now;
         for writer in &mut self.writers {
             match (had_majority, self.has_majority) {
@@ -193,18 +198,14 @@ impl World {
 
     fn is_majority_there(&self) -> bool {
         let runs = |node: &&Node| node.state == State::Running && self.is_powered(node.machine);
-        let running: Vec<Machine> = self
-            .nodes
-            .iter()
-            .take(self.members)
-            .filter(runs)
-            .map(|node| node.machine)
-            .collect();
+        let members = self.fleet().count();
+        let fleet = self.fleet().map(|(_, node)| node);
+        let running: Vec<Machine> = fleet.filter(runs).map(|node| node.machine).collect();
         let cuts = self.network.cuts();
         let reach = |a: Machine, b: Machine| !cuts.contains(&(a, b)) && !cuts.contains(&(b, a));
         running.iter().any(|a| {
             let reached = running.iter().filter(|b| *b == a || reach(*a, **b));
-            reached.count() > self.members / 2
+            reached.count() > members / 2
         })
     }
 }

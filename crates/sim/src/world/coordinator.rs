@@ -41,6 +41,12 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     pub(crate) clock: Clock,
     pub(crate) state: State,
+    /// It never starts again.
+    pub(crate) gone: bool,
+    /// It is no member of the log any more.
+    pub(crate) left: bool,
+    /// The members by the lines of its configuration, as long as it runs with them; where they share a log.
+    pub(super) lines: BTreeMap<u64, String>,
     /// How often it was started. What was under way in an earlier life reaches nobody.
     pub(crate) life: u32,
     /// What clients are told.
@@ -84,7 +90,7 @@ impl Node {
         let at = clock.read(now);
         let core = match shared {
             None => Coordinator::new(settings(seed), registry.clone(), at),
-            Some(log) => log.coordinator(n, (seed, settings(seed)), Restored::default(), at),
+            Some(log) => log.coordinator((n, &log.members), (seed, settings(seed)), Restored::default(), at),
         };
         Self {
             machine,
@@ -92,6 +98,9 @@ impl Node {
             disk: Disk::new(registry),
             clock,
             state: State::Running,
+            gone: false,
+            left: false,
+            lines: shared.map(|log| log.members.clone()).unwrap_or_default(),
             life: 0,
             book: Arc::default(),
             resumed_at: now,
@@ -118,6 +127,11 @@ impl Node {
         self.wake_at = Some(at);
     }
 
+    /// The number of the next question that it is asked.
+    pub(super) const fn next_token(&self) -> ClientToken {
+        ClientToken(self.last_token + 1)
+    }
+
     fn plan_wake(&mut self) {
         let deadline = self.core.poll_deadline().map(|at| self.clock.when(at));
         self.wake_at = [deadline, self.turn_at].into_iter().flatten().min();
@@ -139,6 +153,9 @@ impl World {
     /// A coordinator's process is started, from what its disk holds.
     pub(crate) fn start_coordinator(&mut self, n: usize) {
         let now = self.now;
+        if self.nodes[n].gone {
+            return;
+        }
         let seed = self.rng.random_range(0..u64::MAX);
         let drift_ppm = self.rng.random_range(-MAX_DRIFT_PPM..=MAX_DRIFT_PPM);
         let node = &mut self.nodes[n];
@@ -152,8 +169,10 @@ impl World {
                 node.core = Coordinator::new(settings(seed), loaded, at);
             }
             Some(log) => {
-                node.core = log.coordinator(n, (seed, settings(seed)), node.disk.log().restored(), at);
+                let restored = node.disk.log().restored();
+                node.core = log.coordinator((n, &node.lines), (seed, settings(seed)), restored, at);
                 self.checks.started(now, n, node.core.registry());
+                self.checks.promised(now, n, node.disk.log().hard());
             }
         }
         node.state = State::Running;
@@ -346,6 +365,10 @@ impl World {
                     && let Some(chosen) = server_in(&event.payload)
                 {
                     self.chooses_stranger(n, chosen);
+                }
+                let goes_on = |reason: &String| reason.starts_with("it goes on with");
+                if event.kind == EventKind::ElectedLeader && event.reason.as_ref().is_some_and(goes_on) {
+                    self.coverage.count("failover-taken-over");
                 }
                 self.keep_event(n, &event);
                 if event.kind != EventKind::LinkReconnection {
@@ -611,6 +634,7 @@ impl World {
             self.trace.line(self.now, || {
                 format!("{} answers the operator: {answer:?}", Actor::Coordinator(n))
             });
+            self.operator_hears(n, token, &answer);
             return;
         };
         let reply = match answer {
@@ -643,7 +667,8 @@ impl World {
     pub(crate) fn seen_primary(&self, group: usize) -> Option<Addr> {
         let name = &self.groups[group];
         let mut seen: BTreeMap<Addr, usize> = BTreeMap::new();
-        for node in self.nodes.iter().filter(|node| node.state != State::Dead) {
+        let alive = |node: &&Node| node.state != State::Dead && !node.left;
+        for node in self.nodes.iter().filter(alive) {
             if let Some(record) = node.core.registry().groups.get(name) {
                 *seen.entry(record.primary.clone()).or_default() += 1;
             }

@@ -142,6 +142,30 @@ impl World {
                 self.crash_coordinator(n, false);
                 lasting(lasts, Undo::StartCoordinator(n))
             }
+            Fault::ReplaceMember(pick, same_address, after) => {
+                let n = self.running_coordinator(pick)?;
+                self.replace_member(n, same_address, after)?;
+                at_once
+            }
+            Fault::RelieveMember(pick, lingers) => {
+                let n = self.running_coordinator(pick)?;
+                self.relieve_member(n, lingers)?;
+                at_once
+            }
+            Fault::AddMember => {
+                self.add_member()?;
+                at_once
+            }
+            Fault::RemoveMember(pick, lingers) => {
+                let n = self.running_coordinator(pick)?;
+                self.remove_member(n, lingers)?;
+                at_once
+            }
+            Fault::MoveMember(pick, log_first, after) => {
+                let n = self.running_coordinator(pick)?;
+                self.move_member(n, log_first, after)?;
+                at_once
+            }
             Fault::CrashCoordinators(lasts) => {
                 let running = |n: &usize| self.nodes[*n].state == State::Running;
                 let all: Vec<usize> = (0..self.nodes.len()).filter(running).collect();
@@ -252,6 +276,9 @@ impl World {
                     Order::TransferLead => Request::Log(LogOrder::Transfer { to: None }),
                 };
                 self.checks.ordered(order);
+                if order == Order::TransferLead {
+                    self.operator.transfer_at = Some(self.now);
+                }
                 self.order(n, request);
                 at_once
             }
@@ -329,7 +356,9 @@ impl World {
         }
         self.unpowered.clear();
         for n in 0..self.nodes.len() {
-            if self.nodes[n].state == State::Dead {
+            if self.nodes[n].left {
+                self.retire(n);
+            } else if self.nodes[n].state == State::Dead {
                 self.start_coordinator(n);
             }
         }
@@ -535,9 +564,9 @@ impl World {
         match pick {
             CoordinatorPick::Leader(group) => {
                 let leader = self.leader(&self.groups[group % self.groups.len()]);
-                Some(leader.unwrap_or(group % self.members))
+                Some(leader.unwrap_or_else(|| self.nth_of_fleet(group)))
             }
-            CoordinatorPick::Nth(n) => Some(n % self.members),
+            CoordinatorPick::Nth(n) => Some(self.nth_of_fleet(n)),
         }
     }
 

@@ -7,6 +7,7 @@ mod client;
 mod coordinator;
 mod delivery;
 mod faults;
+mod members;
 mod portrait;
 mod scripted;
 mod server;
@@ -35,6 +36,8 @@ use crate::time::Time;
 use crate::trace::Trace;
 
 use agenda::Agenda;
+use members::Operator;
+
 pub(crate) use client::Writer;
 pub(crate) use coordinator::Node;
 pub(crate) use server::Host;
@@ -102,6 +105,10 @@ pub(crate) enum Due {
     Stranger(Stranger, SocketAddr, usize),
     /// A coordinator of another fleet comes up on this machine.
     StrangeCoordinator(Machine),
+    /// The operator looks after the members; by how often he has meant to.
+    TendMembers(u32),
+    /// A coordinator that is no member any more is ended for good.
+    Retire(usize),
     /// A server takes writes by now: the hand-over that a coordinator had told it to was given up then.
     Released(usize, usize, Time),
 }
@@ -121,10 +128,12 @@ pub struct World {
     pub(crate) groups: Vec<GroupName>,
     /// Those of the fleet, and behind them strangers.
     pub(crate) nodes: Vec<Node>,
-    /// How many of them are of the fleet.
+    /// How many of them were of the fleet at first. Where a log is shared, members come and go.
     pub(crate) members: usize,
     /// The log that the coordinators share, if they do.
     pub(crate) shared: Option<SharedLog>,
+    /// Who changes the members of that log.
+    pub(crate) operator: Operator,
     pub(crate) servers: Vec<Host>,
     pub(crate) writers: Vec<Writer>,
     /// Connections of coordinators whose greetings are out, and whether they are to servers.
@@ -183,6 +192,7 @@ impl World {
             nodes: Vec::new(),
             members: setup.coordinators,
             shared: None,
+            operator: Operator::default(),
             servers: Vec::new(),
             writers: Vec::new(),
             greets: BTreeMap::new(),
@@ -458,6 +468,8 @@ impl World {
             }
             Due::Stranger(stranger, addr, group) => self.stranger_comes(stranger, addr, group),
             Due::StrangeCoordinator(machine) => self.strange_coordinator_comes(machine),
+            Due::TendMembers(look) => self.tend_members(look),
+            Due::Retire(n) => self.retire(n),
             Due::Released(n, by, since) => self.check_released(n, by, since),
         }
     }

@@ -25,8 +25,9 @@ const AT_ONCE: u32 = 3;
 #[derive(Clone, Debug)]
 pub(crate) struct SharedLog {
     pub(crate) setup: LogSetup,
+    /// The members by the lines of the configurations with which the log begins.
     pub(crate) members: BTreeMap<u64, String>,
-    /// What their configuration says.
+    /// What the configurations say besides.
     pub(crate) local: Registry,
 }
 
@@ -39,7 +40,7 @@ fn cluster() -> ClusterId {
 }
 
 /// By which id a coordinator is a member of the log.
-fn member(n: usize) -> u64 {
+pub(super) fn member(n: usize) -> u64 {
     n as u64 + 1
 }
 
@@ -64,7 +65,7 @@ impl SharedLog {
     /// The log refuses to go on from that, which is a broken promise.
     pub(crate) fn coordinator(
         &self,
-        n: usize,
+        (n, members): (usize, &BTreeMap<u64, String>),
         (seed, settings): (u64, bellwether_core::Settings),
         restored: Restored,
         now: Instant,
@@ -77,7 +78,7 @@ impl SharedLog {
         log.keep_entries = self.setup.keep_entries;
         let settings_of_log = AgreementSettings {
             log,
-            members: self.members.clone(),
+            members: members.clone(),
             stale_reads: false,
         };
         match LogAgreement::new(settings_of_log, restored, self.local.clone(), now) {
@@ -113,7 +114,10 @@ impl World {
         }
         match self.nodes[n].disk.end_log(seq) {
             None => {}
-            Some(Written::Synced) => self.give(n, Input::LogWritten { seq }),
+            Some(Written::Synced) => {
+                self.checks.promised(self.now, n, self.nodes[n].disk.log().hard());
+                self.give(n, Input::LogWritten { seq });
+            }
             Some(failed) => {
                 self.trace.line(self.now, || {
                     format!(
