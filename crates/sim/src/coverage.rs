@@ -5,6 +5,8 @@ use std::fmt;
 
 use bellwether_core::{AbortReason, Cause, EventKind, FailoverReceipt, Outcome};
 
+use crate::shared_log::Coordination;
+
 /// Counts, by what was met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -36,6 +38,34 @@ const MOMENTS: &[&str] = &[
     "strange-coordinator",
 ];
 
+/// The same where a log is shared. There is no state in which a leader seeks votes: who leads the log leads, and a leader
+/// that is lost within that one turn is met by chance alone.
+const MOMENTS_OF_A_LOG: &[&str] = &[
+    "crash-before-write",
+    "crash-after-write",
+    "leader-lost-selecting",
+    "leader-lost-before-the-order",
+    "leader-lost-promoting",
+    "leader-lost-reconfiguring",
+    "failover-taken-over",
+    "election-contested",
+    "election-split",
+    "lead-handed-over",
+    "majority-lost",
+    "order-without-majority",
+    "order-too-late",
+    "log-snapshot-taken",
+    "log-snapshot-from-leader",
+    "frame-refused",
+    "member-added",
+    "member-replaced",
+    "member-removed",
+    "member-moved",
+    "change-of-members-refused",
+    "stranger",
+    "stranger-of-other-group",
+];
+
 /// Why a failover is begun: a long run must have met each.
 const CAUSES: &[Cause] = &[Cause::ObjectivelyDown, Cause::Manual, Cause::Coordinated];
 
@@ -43,8 +73,12 @@ const CAUSES: &[Cause] = &[Cause::ObjectivelyDown, Cause::Manual, Cause::Coordin
 const OUTCOMES: &[Outcome] = &Outcome::ALL;
 
 /// Why an end cannot be met in the simulated world, if it cannot. Whoever adds one to the core says so here.
-const fn why_never(outcome: &Outcome) -> Option<&'static str> {
+const fn why_never(outcome: &Outcome, coordination: Coordination) -> Option<&'static str> {
+    let by_vote = matches!(coordination, Coordination::Vote);
     match outcome {
+        Outcome::Aborted(AbortReason::NotElected) if !by_vote => Some("who leads the log is elected"),
+        Outcome::Aborted(AbortReason::Superseded) if !by_vote => Some("the log has one failover at a time"),
+        Outcome::Aborted(AbortReason::Stalled) if !by_vote => Some("who stalled finds in the log what holds"),
         Outcome::Completed
         | Outcome::CompletedLate
         | Outcome::Aborted(
@@ -127,17 +161,22 @@ impl Coverage {
         faults.map(|kind| format!("fault {kind}")).collect()
     }
 
-    /// What was never met of all that a world of every kind must show: moments, causes, and ends.
+    /// What was never met of all that a world of every kind must show, by how its coordinators agree: moments, causes, and
+    /// ends.
     #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        let moments = MOMENTS
+    pub fn missing(&self, coordination: Coordination) -> Vec<String> {
+        let moments = match coordination {
+            Coordination::Vote => MOMENTS,
+            Coordination::Raft => MOMENTS_OF_A_LOG,
+        };
+        let moments = moments
             .iter()
             .filter(|moment| !self.moments.contains_key(*moment));
         let causes = CAUSES.iter().map(|cause| cause_name(*cause));
         let causes = causes.filter(|cause| !self.failovers.keys().any(|(met, _)| met == cause));
         let outcomes = OUTCOMES.iter().filter(|outcome| {
             let met = self.failovers.keys().any(|(_, met)| *met == outcome.label());
-            !met && why_never(outcome).is_none()
+            !met && why_never(outcome, coordination).is_none()
         });
         moments
             .map(|moment| format!("moment {moment}"))
@@ -180,7 +219,7 @@ mod tests {
     /// What a run has met that has met everything.
     fn full() -> Coverage {
         let mut coverage = Coverage::default();
-        for moment in MOMENTS {
+        for moment in MOMENTS.iter().chain(MOMENTS_OF_A_LOG) {
             coverage.count(moment);
         }
         for cause in CAUSES {
@@ -195,15 +234,27 @@ mod tests {
 
     #[test]
     fn what_was_never_met_is_named() {
-        assert!(full().missing().is_empty());
+        for coordination in Coordination::ALL {
+            assert!(full().missing(*coordination).is_empty());
+        }
         let mut coverage = full();
         coverage.moments.remove("leader-lost-selecting");
         coverage
             .failovers
             .retain(|(cause, end), _| *cause != "manual" && *end != "stalled");
+        coverage.moments.remove("member-moved");
         assert_eq!(
-            coverage.missing(),
+            coverage.missing(Coordination::Vote),
             ["moment leader-lost-selecting", "cause manual", "end stalled"]
+        );
+        assert_eq!(
+            coverage.missing(Coordination::Raft),
+            [
+                "moment leader-lost-selecting",
+                "moment member-moved",
+                "cause manual"
+            ],
+            "nobody stalls who shares a log"
         );
     }
 

@@ -1,5 +1,6 @@
 //! `run`: many seeds, on all cores.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,6 +68,8 @@ fn range(word: &str) -> Result<(u64, u64)> {
 struct Sum {
     played: u64,
     coverage: Coverage,
+    /// The same for each way to agree by itself: what one meets is not learnt about the other.
+    by_way: BTreeMap<Coordination, Coverage>,
     simulated: Duration,
     slowest: Option<(Duration, u64, Kind)>,
     broken: Vec<(Report, Kind)>,
@@ -129,6 +132,8 @@ impl Run {
         let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.played += 1;
         sum.coverage.merge(&report.coverage);
+        let by_way = sum.by_way.entry(kind.coordination).or_default();
+        by_way.merge(&report.coverage);
         sum.simulated += report.simulated;
         if let Some(after) = report.settled_after {
             let slowest = (after, seed, kind);
@@ -176,24 +181,32 @@ impl Run {
     }
 
     fn missing(&self, sum: &Sum) -> Vec<String> {
-        if sum.played < ENOUGH_SEEDS {
+        if sum.played < ENOUGH_SEEDS * self.coordination.0.len() as u64 {
             return Vec::new();
         }
-        let plays = |one: Coordination| self.coordination.0.contains(&one);
+        let ways = sum.by_way.iter();
+        ways.flat_map(|(coordination, coverage)| self.missing_of(*coordination, coverage))
+            .collect()
+    }
+
+    fn missing_of(&self, coordination: Coordination, coverage: &Coverage) -> Vec<String> {
         let mut kinds = self.profile.unwrap_or(Profile::Swarm).kinds();
-        if plays(Coordination::Raft) && self.profile != Some(Profile::Handover) {
-            kinds.extend(Fault::OF_A_LOG);
-        }
-        if !plays(Coordination::Vote) {
+        if coordination == Coordination::Raft {
             // Where a member is the log says: nobody moves by himself.
             kinds.retain(|kind| *kind != "replaced-coordinator");
+            if self.profile != Some(Profile::Handover) {
+                kinds.extend(Fault::OF_A_LOG);
+            }
         }
-        let mut missing = sum.coverage.missing_faults(&kinds);
+        let mut missing = coverage.missing_faults(&kinds);
         // A profile by itself has its own part of the world.
-        if matches!(self.profile, None | Some(Profile::Swarm)) && plays(Coordination::Vote) {
-            missing.extend(sum.coverage.missing());
+        if matches!(self.profile, None | Some(Profile::Swarm)) {
+            missing.extend(coverage.missing(coordination));
         }
-        missing
+        let words = missing.into_iter();
+        words
+            .map(|what| format!("{what} ({})", coordination.name()))
+            .collect()
     }
 }
 
