@@ -32,7 +32,7 @@ pub use message::{ConnId, Entry, Message, ReplId, Snapshot, WriteId};
 pub use network::{Actor, End, Flight, Machine, Network, Packet, Quality};
 pub use plan::{Profile, Setup};
 pub use redis::{Act, Obedience, Remains, Server, ServerSpec, Stats};
-pub use run::{Report, run, run_plan};
+pub use run::{Report, run, run_plan, words_of};
 pub use shared_log::{Coordination, LogSetup};
 pub use shrink::shrink;
 pub use time::Time;

@@ -1,5 +1,6 @@
 //! One run from its seed to its end: faults, then rest.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -56,12 +57,8 @@ pub(crate) fn run_world(world: &mut World, setup: &Setup, until: Option<Time>) -
         settled_after = play(world, setup, until);
     }));
     if let Err(panic) = outcome {
-        let what = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let now = world.now();
-        let what = what.unwrap_or_else(|| "it panicked".to_owned());
+        let what = words_of(panic.as_ref()).to_owned();
         world.checks.broken(now, Invariant::NeverCrashes, what);
     }
     world.count_elections();
@@ -74,6 +71,15 @@ pub(crate) fn run_world(world: &mut World, setup: &Setup, until: Option<Time>) -
         settled_after,
         lines: world.trace().take_lines(),
     }
+}
+
+/// What a panic said.
+#[must_use]
+pub fn words_of(panic: &(dyn Any + Send)) -> &str {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    words
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it panicked")
 }
 
 fn play(world: &mut World, setup: &Setup, until: Option<Time>) -> Option<Duration> {

@@ -14,7 +14,7 @@ pub(crate) struct Bugs {
     /// Which ones; all if none is named.
     names: Vec<String>,
     /// Within how many seeds each must be caught.
-    #[arg(long, default_value_t = MAX_SEEDS)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..), default_value_t = MAX_SEEDS)]
     seeds: u64,
     /// The kind of world; each seed takes its turn among all of them if none is named.
     #[arg(long, value_parser = super::profile)]
@@ -24,7 +24,7 @@ pub(crate) struct Bugs {
     #[arg(long, value_parser = super::coordination)]
     coordination: Option<Coordination>,
     /// How many threads play.
-    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+    #[arg(long, value_parser = super::threads, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
 }
 
@@ -131,7 +131,7 @@ impl Bugs {
             }
         };
         let broken = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.threads.max(1)).map(|_| scope.spawn(play)).collect();
+            let threads: Vec<_> = (0..self.threads).map(|_| scope.spawn(play)).collect();
             let played = threads.into_iter().filter_map(|thread| thread.join().ok()?);
             played.min_by_key(|(report, _)| report.seed)
         });

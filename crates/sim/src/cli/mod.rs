@@ -8,7 +8,7 @@ mod scenario;
 mod seeds;
 mod step;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail, ensure};
 use bellwether_sim::{Coordination, Planned, Profile, Setup, Time};
 use clap::{Parser, Subcommand};
 
@@ -71,7 +71,7 @@ struct Chosen {
     /// How the coordinators agree: `vote` or `raft`.
     #[arg(long, value_parser = coordination, default_value = "vote")]
     coordination: Coordination,
-    /// Entries of the plan to leave out, by number.
+    /// Entries of the plan to leave out, by the numbers that `replay` prints before them, with commas between.
     #[arg(long, value_delimiter = ',')]
     without: Vec<usize>,
 }
@@ -81,13 +81,17 @@ impl Chosen {
         self.profile.unwrap_or_else(|| Profile::of_turn(self.seed))
     }
 
-    fn world(&self) -> (Setup, Vec<Planned>) {
+    /// The world, and the entries of its plan that are not left out, with their numbers.
+    fn world(&self) -> Result<(Setup, Vec<(usize, Planned)>)> {
         let (setup, plan) = Setup::of(self.seed, self.profile(), self.coordination);
+        if let Some(n) = self.without.iter().find(|n| **n >= plan.len()) {
+            bail!(
+                "the plan has no entry {n} to leave out: there are {}, from 0 on",
+                plan.len()
+            );
+        }
         let kept = plan.into_iter().enumerate();
-        let kept = kept
-            .filter(|(n, _)| !self.without.contains(n))
-            .map(|(_, entry)| entry);
-        (setup, kept.collect())
+        Ok((setup, kept.filter(|(n, _)| !self.without.contains(n)).collect()))
     }
 }
 
@@ -119,12 +123,49 @@ impl std::fmt::Display for Kind {
     }
 }
 
+/// More threads than any machine has use for: beyond it a number is a mistake, and would take all memory.
+const MAX_THREADS: usize = 1_024;
+
+fn threads(word: &str) -> Result<usize> {
+    let threads = word.parse()?;
+    ensure!(
+        (1..=MAX_THREADS).contains(&threads),
+        "{word} is no number from 1 to {MAX_THREADS}"
+    );
+    Ok(threads)
+}
+
 /// Seconds with up to three digits behind the point.
 fn time(word: &str) -> Result<Time> {
     let seconds: f64 = word.parse()?;
-    anyhow::ensure!(
+    ensure!(
         seconds.is_finite() && (0.0..1e9).contains(&seconds),
         "{word} is no time in seconds"
     );
     Ok(Time::ZERO + std::time::Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_left_out_by_number_and_what_is_none_is_refused() {
+        let without = |without| Chosen {
+            seed: 17,
+            profile: Some(Profile::Disk),
+            coordination: Coordination::Vote,
+            without,
+        };
+        let numbers = |chosen: Chosen| {
+            let (_, plan) = chosen.world().map_err(|error| error.to_string())?;
+            Ok::<_, String>(plan.into_iter().map(|(n, _)| n).collect::<Vec<_>>())
+        };
+        let all = numbers(without(Vec::new())).unwrap_or_default();
+        assert!(all.len() > 2);
+        assert_eq!(all, (0..all.len()).collect::<Vec<_>>());
+        assert_eq!(numbers(without(vec![1])), Ok([&all[..1], &all[2..]].concat()));
+        let beyond = numbers(without(vec![all.len()]));
+        assert!(beyond.is_err_and(|error| error.contains(&format!("no entry {}", all.len()))));
+    }
 }

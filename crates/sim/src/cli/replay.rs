@@ -19,7 +19,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(self) -> Result<bool> {
-        let (setup, plan) = self.chosen.world();
+        let (setup, plan) = self.chosen.world()?;
         println!(
             "seed {} profile {} coordination {}: {} coordinators, quorum {}, {} groups of {} servers, {}",
             setup.seed,
@@ -35,9 +35,10 @@ impl Replay {
                 "on machines of their own"
             },
         );
-        for entry in &plan {
-            println!("  {entry}");
+        for (n, entry) in &plan {
+            println!("  {n}: {entry}");
         }
+        let plan = plan.into_iter().map(|(_, entry)| entry).collect();
         let report = run_plan(&setup, plan, !self.quiet, self.until);
         for line in &report.lines {
             println!("{line}");

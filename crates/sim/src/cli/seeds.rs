@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bellwether_sim::{Coordination, Coverage, Fault, Profile, Report, Setup, run, shrink};
 
-use super::{Kind, kept, profile};
+use super::{Kind, kept, profile, threads};
 
 /// From how many seeds on what was never met (a kind of fault, a moment, a cause or an end of a failover) is a failure:
 /// fewer may miss it by chance.
@@ -22,8 +22,8 @@ pub(crate) struct Run {
     /// The seeds, as FIRST..LAST, the last one not included.
     #[arg(long, value_parser = range, default_value = "0..1000", conflicts_with = "kept")]
     seeds: (u64, u64),
-    /// Play those of a file instead, with lines of SEED PROFILE [COORDINATION].
-    #[arg(long)]
+    /// Play those of a file instead, with lines of SEED PROFILE [COORDINATION], one after the other to the last.
+    #[arg(long, conflicts_with_all = ["profile", "coordination", "threads", "seconds", "keep_going"])]
     kept: Option<PathBuf>,
     /// The kind of world; each seed takes its turn among all of them if none is named.
     #[arg(long, value_parser = profile)]
@@ -32,10 +32,10 @@ pub(crate) struct Run {
     #[arg(long, value_parser = coordinations, default_value = "vote")]
     coordination: Coordinations,
     /// How many threads play.
-    #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
+    #[arg(long, value_parser = threads, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
-    /// Begin no more seeds after so many seconds.
-    #[arg(long)]
+    /// Begin no more seeds after so many seconds, at least 1.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Go on after a broken promise, and tell them all at the end.
     #[arg(long)]
@@ -58,9 +58,18 @@ fn coordinations(word: &str) -> Result<Coordinations> {
 
 fn range(word: &str) -> Result<(u64, u64)> {
     let (first, last) = word.split_once("..").context("seeds are written FIRST..LAST")?;
-    let (first, last) = (first.parse()?, last.parse()?);
+    let number = |word: &str| word.parse().with_context(|| format!("{word:?} is no seed"));
+    let (first, last) = (number(first)?, number(last)?);
     ensure!(first < last, "there is no seed in {word}");
     Ok((first, last))
+}
+
+/// The next seed, if it is before the last one. Behind the last one nothing is counted up, so that no number overflows.
+fn take(next: &AtomicU64, last: u64) -> Option<u64> {
+    next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seed| {
+        (seed < last).then(|| seed + 1)
+    })
+    .ok()
 }
 
 /// What all threads have in common.
@@ -78,14 +87,16 @@ struct Sum {
 impl Run {
     pub(crate) fn run(self) -> Result<bool> {
         if let Some(path) = &self.kept {
-            return Self::run_kept(&kept::read(path)?);
+            let seeds = kept::read(path)?;
+            ensure!(!seeds.is_empty(), "{}: there is no seed in it", path.display());
+            return Ok(Self::run_kept(&seeds));
         }
         let next = AtomicU64::new(self.seeds.0);
         let stop = AtomicBool::new(false);
         let sum = Mutex::new(Sum::default());
         let begun = Instant::now();
         std::thread::scope(|scope| {
-            for _ in 0..self.threads.max(1) {
+            for _ in 0..self.threads {
                 scope.spawn(|| self.play(&next, &stop, &sum, begun));
             }
         });
@@ -95,7 +106,7 @@ impl Run {
         Ok(self.tell(&sum, begun.elapsed()))
     }
 
-    fn run_kept(seeds: &[(u64, Kind)]) -> Result<bool> {
+    fn run_kept(seeds: &[(u64, Kind)]) -> bool {
         let mut broken = 0;
         for (seed, kind) in seeds {
             let report = run(*seed, kind.profile, kind.coordination, false);
@@ -103,16 +114,15 @@ impl Run {
             describe(&report, *kind);
         }
         println!("{} kept seeds played, {broken} broken", seeds.len());
-        Ok(broken == 0)
+        broken == 0
     }
 
     fn play(&self, next: &AtomicU64, stop: &AtomicBool, sum: &Mutex<Sum>, begun: Instant) {
         let limit = self.seconds.map(Duration::from_secs);
         while !stop.load(Ordering::Relaxed) && limit.is_none_or(|limit| begun.elapsed() < limit) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= self.seeds.1 {
+            let Some(seed) = take(next, self.seeds.1) else {
                 break;
-            }
+            };
             let profile = self.profile_of(seed);
             for coordination in self.coordination.0 {
                 let kind = Kind {
@@ -231,4 +241,55 @@ fn describe(report: &Report, kind: Kind) {
         "  bellwether-sim replay {} --profile {kind}{without}",
         report.seed
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Args;
+    use super::*;
+
+    #[test]
+    fn the_last_of_all_seeds_is_the_end() {
+        let next = AtomicU64::new(u64::MAX - 1);
+        let taken: Vec<_> = (0..4).map(|_| take(&next, u64::MAX)).collect();
+        assert_eq!(taken, [Some(u64::MAX - 1), None, None, None]);
+    }
+
+    #[test]
+    fn a_range_has_seeds_and_says_what_is_none() {
+        assert_eq!(range("3..5").ok(), Some((3, 5)));
+        for (word, why) in [
+            ("5..3", "there is no seed in 5..3"),
+            ("3..3", "there is no seed in 3..3"),
+            ("3", "seeds are written FIRST..LAST"),
+            ("3..", "\"\" is no seed"),
+            ("3..=5", "\"=5\" is no seed"),
+        ] {
+            let told = range(word).map_err(|error| error.to_string());
+            assert_eq!(told, Err(why.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_would_play_nothing_or_be_passed_over_is_refused() {
+        let fits =
+            |words: &[&str]| Args::try_parse_from([&["bellwether-sim", "run"], words].concat()).is_ok();
+        assert!(fits(&["--threads", "1", "--seconds", "1"]));
+        assert!(fits(&["--kept", "seeds.txt"]));
+        for words in [["--threads", "0"], ["--threads", "1000000"], ["--seconds", "0"]] {
+            assert!(!fits(&words), "{words:?}");
+        }
+        for other in [
+            "--seeds=0..5",
+            "--profile=disk",
+            "--coordination=raft",
+            "--threads=2",
+            "--seconds=9",
+            "--keep-going",
+        ] {
+            assert!(!fits(&["--kept", "seeds.txt", other]), "{other}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! `step`: one seed by hand, to look into a run at any point.
 
 use std::io::{BufRead, Write};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bellwether_sim::World;
 
 use super::{Chosen, time};
@@ -13,8 +14,11 @@ pub(crate) struct Step {
     chosen: Chosen,
 }
 
+/// After how long without a line `n` gives up waiting for one.
+const QUIET: Duration = Duration::from_secs(60);
+
 const HELP: &str = "\
-  RETURN or n    the next thing that leaves a line
+  RETURN or n    the next thing that leaves a line, if there is one within 60 s
   s [COUNT]      so many steps, shown or not
   u SECONDS      up to this time
   h              all heals
@@ -23,10 +27,11 @@ const HELP: &str = "\
 
 impl Step {
     pub(crate) fn run(self) -> Result<bool> {
-        let (setup, plan) = self.chosen.world();
-        for entry in &plan {
-            println!("  {entry}");
+        let (setup, plan) = self.chosen.world()?;
+        for (n, entry) in &plan {
+            println!("  {n}: {entry}");
         }
+        let plan = plan.into_iter().map(|(_, entry)| entry).collect();
         println!("{HELP}");
         let mut world = World::new(&setup, plan, true);
         let mut input = std::io::stdin().lock().lines();
@@ -40,7 +45,13 @@ impl Step {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             let goes_on = match word {
                 "" | "n" => until_line(&mut world),
-                "s" => (0..rest.parse().unwrap_or(1_u64)).all(|_| world.step()),
+                "s" => match steps(rest) {
+                    Ok(count) => (0..count).all(|_| world.step()),
+                    Err(error) => {
+                        println!("{error:#}");
+                        true
+                    }
+                },
                 "u" => match time(rest) {
                     Ok(at) => world.advance(at),
                     Err(error) => {
@@ -76,13 +87,58 @@ impl Step {
     }
 }
 
+/// How many steps: one if nothing is said.
+fn steps(rest: &str) -> Result<u64> {
+    let rest = rest.trim();
+    if rest.is_empty() {
+        return Ok(1);
+    }
+    rest.parse()
+        .with_context(|| format!("{rest:?} is no number of steps"))
+}
+
+/// Plays until something leaves a line, or for [`QUIET`] in vain: in a world where all is well nothing may ever again.
 fn until_line(world: &mut World) -> bool {
-    loop {
-        if !world.step() {
-            return false;
-        }
+    let end = world.now() + QUIET;
+    while world.step() {
         if world.trace().has_lines() {
             return true;
         }
+        if world.now() >= end {
+            println!("nothing for {} s", QUIET.as_secs());
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_sim::{Coordination, Profile, Setup};
+
+    use super::*;
+
+    #[test]
+    fn a_number_of_steps_is_one_or_what_is_said() {
+        assert_eq!(steps("").ok(), Some(1));
+        assert_eq!(steps(" 12 ").ok(), Some(12));
+        for word in ["x", "-1", "99999999999999999999"] {
+            assert!(steps(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_happens_any_more_the_next_line_is_not_waited_for_for_ever() {
+        let (setup, _) = Setup::of(17, Profile::Disk, Coordination::Vote);
+        let mut world = World::new(&setup, Vec::new(), true);
+        let mut before = world.now();
+        loop {
+            assert!(until_line(&mut world));
+            if world.trace().take_lines().is_empty() {
+                break;
+            }
+            before = world.now();
+        }
+        assert!(world.now().since(before) >= QUIET);
     }
 }
