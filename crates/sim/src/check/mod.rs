@@ -330,10 +330,8 @@ impl Checks {
         }
         if let Some(other) = self.ledger.votes(n, group, epoch, candidate) {
             let what = format!(
-                "s{}: {group}: epoch {epoch}: for {} and for {}",
-                n + 1,
-                other.short(),
-                candidate.short()
+                "s{}: {group}: epoch {epoch}: for {other} and for {candidate}",
+                n + 1
             );
             self.broken(now, Invariant::OneVote, what);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use bellwether_core::bugs::{Bug, plant};
 use bellwether_sim::{Coordination, Invariant, Profile, Report, run};
 
@@ -36,15 +36,19 @@ struct Catch {
     what: String,
 }
 
+/// The bug of this name.
+pub(super) fn named(name: &str) -> Result<Bug> {
+    Bug::from_name(name).with_context(|| {
+        let known: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        format!("no bug {name:?}; there are {}", known.join(", "))
+    })
+}
+
 impl Bugs {
     pub(crate) fn run(self) -> Result<bool> {
         let mut chosen = Vec::new();
         for name in &self.names {
-            let Some(bug) = Bug::from_name(name) else {
-                let known: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-                bail!("no bug {name:?}; there are {}", known.join(", "));
-            };
-            chosen.push(bug);
+            chosen.push(named(name)?);
         }
         let chosen = if chosen.is_empty() {
             Bug::ALL.to_vec()

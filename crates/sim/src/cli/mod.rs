@@ -60,6 +60,36 @@ impl Args {
     }
 }
 
+/// A mistake that the core makes in all worlds of this process.
+#[derive(Debug, Default, clap::Args)]
+struct Planted {
+    /// Have the core make this mistake, one of those of `bugs`.
+    #[cfg(feature = "seeded-bugs")]
+    #[arg(long, value_parser = bugs::named)]
+    bug: Option<bellwether_core::bugs::Bug>,
+}
+
+impl Planted {
+    /// From now on.
+    fn plant(&self) {
+        #[cfg(feature = "seeded-bugs")]
+        bellwether_core::bugs::plant(self.bug);
+    }
+}
+
+/// As it is given on a command line, with a space before it.
+impl std::fmt::Display for Planted {
+    #[cfg(feature = "seeded-bugs")]
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.bug.map_or(Ok(()), |bug| write!(f, " --bug {}", bug.name()))
+    }
+
+    #[cfg(not(feature = "seeded-bugs"))]
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Ok(())
+    }
+}
+
 /// Which world: what `replay` and `step` have in common.
 #[derive(Debug, clap::Args)]
 struct Chosen {
@@ -74,6 +104,8 @@ struct Chosen {
     /// Entries of the plan to leave out, by the numbers that `replay` prints before them, with commas between.
     #[arg(long, value_delimiter = ',')]
     without: Vec<usize>,
+    #[command(flatten)]
+    planted: Planted,
 }
 
 impl Chosen {
@@ -156,6 +188,7 @@ mod tests {
             profile: Some(Profile::Disk),
             coordination: Coordination::Vote,
             without,
+            planted: Planted::default(),
         };
         let numbers = |chosen: Chosen| {
             let (_, plan) = chosen.world().map_err(|error| error.to_string())?;

@@ -19,6 +19,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(self) -> Result<bool> {
+        self.chosen.planted.plant();
         let (setup, plan) = self.chosen.world()?;
         println!(
             "seed {} profile {} coordination {}: {} coordinators, quorum {}, {} groups of {} servers, {}",

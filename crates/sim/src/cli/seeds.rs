@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use bellwether_sim::{Coordination, Coverage, Fault, Profile, Report, Setup, run, shrink};
 
-use super::{Kind, kept, profile, threads};
+use super::{Kind, Planted, kept, profile, threads};
 
 /// From how many seeds on what was never met (a kind of fault, a moment, a cause or an end of a failover) is a failure:
 /// fewer may miss it by chance.
@@ -40,6 +40,8 @@ pub(crate) struct Run {
     /// Go on after a broken promise, and tell them all at the end.
     #[arg(long)]
     keep_going: bool,
+    #[command(flatten)]
+    planted: Planted,
 }
 
 /// One way to agree, or both.
@@ -86,10 +88,11 @@ struct Sum {
 
 impl Run {
     pub(crate) fn run(self) -> Result<bool> {
+        self.planted.plant();
         if let Some(path) = &self.kept {
             let seeds = kept::read(path)?;
             ensure!(!seeds.is_empty(), "{}: there is no seed in it", path.display());
-            return Ok(Self::run_kept(&seeds));
+            return Ok(self.run_kept(&seeds));
         }
         let next = AtomicU64::new(self.seeds.0);
         let stop = AtomicBool::new(false);
@@ -106,12 +109,12 @@ impl Run {
         Ok(self.tell(&sum, begun.elapsed()))
     }
 
-    fn run_kept(seeds: &[(u64, Kind)]) -> bool {
+    fn run_kept(&self, seeds: &[(u64, Kind)]) -> bool {
         let mut broken = 0;
         for (seed, kind) in seeds {
             let report = run(*seed, kind.profile, kind.coordination, false);
             broken += usize::from(report.violation.is_some());
-            describe(&report, *kind);
+            describe(&report, *kind, &self.planted);
         }
         println!("{} kept seeds played, {broken} broken", seeds.len());
         broken == 0
@@ -179,7 +182,7 @@ impl Run {
             println!("never met: {}", missing.join(", "));
         }
         for (report, kind) in sum.broken.iter().take(MAX_SHOWN) {
-            describe(report, *kind);
+            describe(report, *kind, &self.planted);
         }
         for (report, kind) in sum.broken.iter().skip(MAX_SHOWN) {
             if let Some(violation) = &report.violation {
@@ -221,7 +224,7 @@ impl Run {
 }
 
 /// A broken seed, with the fewest faults that still break it.
-fn describe(report: &Report, kind: Kind) {
+fn describe(report: &Report, kind: Kind, planted: &Planted) {
     let Some(violation) = &report.violation else {
         return;
     };
@@ -238,7 +241,7 @@ fn describe(report: &Report, kind: Kind) {
         format!(" --without {}", without.join(","))
     };
     println!(
-        "  bellwether-sim replay {} --profile {kind}{without}",
+        "  bellwether-sim replay {} --profile {kind}{without}{planted}",
         report.seed
     );
 }

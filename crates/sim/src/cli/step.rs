@@ -1,10 +1,11 @@
 //! `step`: one seed by hand, to look into a run at any point.
 
 use std::io::{BufRead, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bellwether_sim::World;
+use bellwether_sim::{Invariant, Violation, World, words_of};
 
 use super::{Chosen, time};
 
@@ -27,6 +28,7 @@ const HELP: &str = "\
 
 impl Step {
     pub(crate) fn run(self) -> Result<bool> {
+        self.chosen.planted.plant();
         let (setup, plan) = self.chosen.world()?;
         for (n, entry) in &plan {
             println!("  {n}: {entry}");
@@ -43,48 +45,51 @@ impl Step {
             };
             let line = line.trim();
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            let goes_on = match word {
-                "" | "n" => until_line(&mut world),
-                "s" => match steps(rest) {
-                    Ok(count) => (0..count).all(|_| world.step()),
-                    Err(error) => {
-                        println!("{error:#}");
-                        true
-                    }
-                },
-                "u" => match time(rest) {
-                    Ok(at) => world.advance(at),
-                    Err(error) => {
-                        println!("{error}");
-                        true
-                    }
-                },
-                "h" => {
-                    world.heal();
-                    true
-                }
-                "w" => {
-                    println!("{}", world.portrait());
-                    true
-                }
-                "q" => break,
-                _ => {
-                    println!("{HELP}");
-                    true
-                }
-            };
-            for line in world.trace().take_lines() {
+            if word == "q" {
+                break;
+            }
+            // A panic in the core is a broken promise like any other; what led to it is shown before.
+            let mut told = Vec::new();
+            let goes_on = catch_unwind(AssertUnwindSafe(|| obey(&mut world, word, rest, &mut told)));
+            for line in world.trace().take_lines().into_iter().chain(told) {
                 println!("{line}");
             }
             if let Some(violation) = world.violation() {
                 println!("{violation}");
             }
-            if !goes_on {
-                break;
+            match goes_on {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(panic) => {
+                    let what = words_of(panic.as_ref()).to_owned();
+                    let invariant = Invariant::NeverCrashes;
+                    let at = world.now();
+                    println!("{}", Violation { at, invariant, what });
+                    return Ok(false);
+                }
             }
         }
         Ok(world.violation().is_none())
     }
+}
+
+/// Does what a line asks for, and adds what is to be told besides the trace. `false` if the world has come to its end.
+fn obey(world: &mut World, word: &str, rest: &str, told: &mut Vec<String>) -> bool {
+    match word {
+        "" | "n" => return until_line(world, told),
+        "s" => match steps(rest) {
+            Ok(count) => return (0..count).all(|_| world.step()),
+            Err(error) => told.push(format!("{error:#}")),
+        },
+        "u" => match time(rest) {
+            Ok(at) => return world.advance(at),
+            Err(error) => told.push(error.to_string()),
+        },
+        "h" => world.heal(),
+        "w" => told.push(world.portrait()),
+        _ => told.push(HELP.to_owned()),
+    }
+    true
 }
 
 /// How many steps: one if nothing is said.
@@ -98,14 +103,14 @@ fn steps(rest: &str) -> Result<u64> {
 }
 
 /// Plays until something leaves a line, or for [`QUIET`] in vain: in a world where all is well nothing may ever again.
-fn until_line(world: &mut World) -> bool {
+fn until_line(world: &mut World, told: &mut Vec<String>) -> bool {
     let end = world.now() + QUIET;
     while world.step() {
         if world.trace().has_lines() {
             return true;
         }
         if world.now() >= end {
-            println!("nothing for {} s", QUIET.as_secs());
+            told.push(format!("nothing for {} s", QUIET.as_secs()));
             return true;
         }
     }
@@ -132,13 +137,15 @@ mod tests {
         let (setup, _) = Setup::of(17, Profile::Disk, Coordination::Vote);
         let mut world = World::new(&setup, Vec::new(), true);
         let mut before = world.now();
+        let mut told = Vec::new();
         loop {
-            assert!(until_line(&mut world));
+            assert!(until_line(&mut world, &mut told));
             if world.trace().take_lines().is_empty() {
                 break;
             }
             before = world.now();
         }
         assert!(world.now().since(before) >= QUIET);
+        assert_eq!(told, ["nothing for 60 s"]);
     }
 }
