@@ -458,6 +458,23 @@ fn a_member_that_slept_finds_one_that_has_moved_and_needs_its_vote_to_lead() {
 }
 
 #[test]
+fn who_was_replaced_is_not_missed_when_all_start_again() {
+    let mut fleet = founded();
+    lead(&mut fleet, 1);
+    change(&mut fleet, 1, bellwether_core::LogOrder::Remove { id: 3 });
+    fleet.kill(3);
+    replace(&mut fleet, 2, 4, 1);
+    fleet.run(100);
+    for id in [1, 4] {
+        fleet.kill(id);
+    }
+    for id in [1, 4] {
+        fleet.start(id, 3, &configuration(6379));
+    }
+    fleet.until("one to lead", |fleet| fleet.leader().is_some());
+}
+
+#[test]
 fn a_member_that_slept_while_all_others_were_replaced_is_told_by_its_configuration_who_they_are() {
     let mut fleet = founded();
     let slept = follower(&fleet);

@@ -44,6 +44,7 @@ impl Node {
         members.apply(entry.index, change, &state);
         self.take_members(members);
         self.earlier.push_back(self.members.clone());
+        self.keep_commit(entry.index);
         if self.is_leader() && !self.raw.raft.promotable() {
             // raft would go on leading, and stop for good at its next commit.
             let term = self.term();
@@ -59,6 +60,15 @@ impl Node {
             members: self.members.clone(),
             token,
         });
+    }
+
+    /// That members have changed must be on disk soon, and not only that they were to change: who starts again may need those
+    /// who have gone for good to learn that they have, or look for others where they were.
+    fn keep_commit(&mut self, index: u64) {
+        let store = self.raw.mut_store();
+        store.hard.commit = store.hard.commit.max(index);
+        self.disk.gather.hard = Some(store.hard);
+        self.must_write(false);
     }
 
     pub(super) fn take_members(&mut self, members: Members) {
