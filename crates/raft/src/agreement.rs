@@ -5,6 +5,7 @@
 //! another way by then. All decisions of one turn go into one entry, so that an order of several parts is carried out
 //! as a whole, and a thousand failovers at once need a few writes.
 
+mod configured;
 mod orders;
 mod payload;
 
@@ -17,9 +18,9 @@ use bellwether_core::{
     ReplicatedLog, SentinelId, Standing,
 };
 
+pub use self::configured::Differs;
 use self::payload::{Part, Payload, READABLE, Shared, Waiting, common, cut, groups, is_own};
 use crate::bugs::{self, Bug};
-use crate::member::Members;
 use crate::node::{Committed, Node};
 use crate::proposal::{DropReason, Dropped};
 use crate::restore::{Restored, StartError};
@@ -51,31 +52,6 @@ struct Founding {
     in_term: u64,
     /// The number of the proposal with the newest part.
     number: u64,
-}
-
-/// A member that the configuration has otherwise than the stored log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Differs {
-    /// The member.
-    pub id: u64,
-    /// Where the configuration has it.
-    pub configured: String,
-    /// Where the log has it, if it does.
-    pub stored: Option<String>,
-}
-
-impl fmt::Display for Differs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, configured, .. } = self;
-        write!(f, "the configuration has member {id} at {configured}, but ")?;
-        match &self.stored {
-            Some(stored) => write!(f, "the log has it at {stored}")?,
-            None => f.write_str("the log knows no such member")?,
-        }
-        f.write_str(
-            ", which counts until this coordinator is told of a change (SENTINEL RAFT ADD, REMOVE, MOVE)",
-        )
-    }
 }
 
 /// The name by which frames tell groups of members apart, from the name in the configuration.
@@ -163,7 +139,7 @@ impl LogAgreement {
         } else {
             Node::new(log.clone(), restored, now)?
         };
-        let differs = differing(node.members(), &settings.members);
+        let differs = configured::compare(node.members(), &settings.members)?;
         for id in settings.members.keys() {
             node.introduce(*id);
         }
@@ -675,24 +651,6 @@ fn later(local: &Registry, registry: &Registry, me: &SentinelId) -> Vec<Decision
     later
 }
 
-/// The configured members that the store has at another address, or does not know yet.
-fn differing(stored: &Members, configured: &BTreeMap<u64, String>) -> Vec<Differs> {
-    let mut differs = Vec::new();
-    for (id, address) in configured.iter().filter(|_| !stored.is_empty()) {
-        let known = stored.addresses.get(id);
-        // One that was removed may still be named.
-        let is_news = known.map_or(*id > stored.highest, |known| known != address);
-        if is_news {
-            differs.push(Differs {
-                id: *id,
-                configured: address.clone(),
-                stored: known.cloned(),
-            });
-        }
-    }
-    differs
-}
-
 fn parse(address: &str) -> Option<Addr> {
     let (host, port) = address.rsplit_once(':')?;
     Addr::parse(host.trim_matches(['[', ']']), port.parse().ok()?)
@@ -703,41 +661,5 @@ fn in_words(reason: &DropReason) -> String {
     match reason {
         DropReason::Unknown => "no answer came in time: it may have been decided, or may still be".to_owned(),
         other => format!("nothing was changed: {other}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_that_are_configured_otherwise_are_told_with_what_counts() {
-        let members = |all: &[(u64, &str)]| -> BTreeMap<u64, String> {
-            all.iter().map(|(id, at)| (*id, (*at).to_owned())).collect()
-        };
-        let addresses = members(&[(1, "a:1"), (2, "a:2"), (4, "a:4")]);
-        let mut stored = Members {
-            addresses,
-            highest: 4,
-            ..Members::default()
-        };
-        // The third was removed.
-        let configured = members(&[(1, "a:1"), (2, "b:2"), (3, "a:3"), (5, "a:5")]);
-        let told: Vec<String> = differing(&stored, &configured)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(told.len(), 2);
-        assert!(
-            told[0].starts_with("the configuration has member 2 at b:2, but the log has it at a:2"),
-            "{told:?}"
-        );
-        assert!(
-            told[1].starts_with("the configuration has member 5 at a:5, but the log knows no such member"),
-            "{told:?}"
-        );
-        stored.addresses.clear();
-        stored.highest = 0;
-        assert_eq!(differing(&stored, &configured), []);
     }
 }
