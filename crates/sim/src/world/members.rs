@@ -55,6 +55,8 @@ pub(crate) struct Operator {
     asked: Option<(usize, u32, ClientToken, Time)>,
     /// When somebody was last told to hand the lead over.
     pub(super) transfer_at: Option<Time>,
+    /// When he last looked for members that were left behind.
+    looked_at: Time,
     /// How often he has meant to look.
     looks: u32,
     /// Who did not know the present members when he last looked.
@@ -241,17 +243,22 @@ impl World {
         if !waits {
             self.do_next(change);
         }
+        if self.now.since(self.operator.looked_at) >= LOOKS_AFTER {
+            self.look_after_members();
+        }
     }
 
     /// Who was down while members changed may know none of those who lead. If one stays behind, it is started again with the
     /// present lines.
     fn look_after_members(&mut self) {
         let newest = self.newest_members();
-        let knows = |n: usize| self.listed(n).is_some_and(|(_, listed)| listed == newest);
+        // A new one is yet to be told.
+        let knows = |n: usize| self.listed(n).is_none_or(|(_, listed)| listed == newest);
         let runs = self.fleet().filter(|(_, node)| node.state == State::Running);
         let behind: Vec<usize> = runs.map(|(n, _)| n).filter(|n| !knows(*n)).collect();
         let before = std::mem::replace(&mut self.operator.behind, behind.clone());
-        if !behind.is_empty() || !self.healed {
+        self.operator.looked_at = self.now;
+        if self.operator.change.is_none() && (!behind.is_empty() || !self.healed) {
             self.looks_again(LOOKS_AFTER);
         }
         for n in behind.into_iter().filter(|n| before.contains(n)) {
