@@ -63,12 +63,14 @@ struct Facts {
     link_down_s: u64,
     replid: String,
     replid2: String,
+    /// Whom it follows, as a replica.
+    follows: Option<SocketAddr>,
 }
 
 impl Facts {
     /// Of fields that come twice the first one counts.
     fn of(text: &str) -> Self {
-        const FIELDS: [&str; 7] = [
+        const FIELDS: [&str; 9] = [
             "role",
             "master_repl_offset",
             "slave_repl_offset",
@@ -76,6 +78,8 @@ impl Facts {
             "master_link_down_since_seconds",
             "master_replid",
             "master_replid2",
+            "master_host",
+            "master_port",
         ];
         let mut values = [None; FIELDS.len()];
         for (field, value) in text.lines().filter_map(|line| line.split_once(':')) {
@@ -91,6 +95,8 @@ impl Facts {
             link_down_s,
             replid,
             replid2,
+            host,
+            port,
         ] = values;
         let number = |value: Option<&str>| value.and_then(|value| value.parse::<u64>().ok());
         let primary = role == Some("master");
@@ -101,6 +107,9 @@ impl Facts {
             link_down_s: number(link_down_s).unwrap_or(0),
             replid: replid.unwrap_or_default().to_owned(),
             replid2: replid2.unwrap_or_default().to_owned(),
+            follows: host
+                .zip(port)
+                .and_then(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, port.parse().ok()?))),
         }
     }
 
@@ -323,6 +332,10 @@ impl Sight {
         let primary = primary.as_ref();
         let descends = |facts: &Facts| primary.is_some_and(|primary| facts.descends_from(primary));
         let max_link_down = record.options.down_after.saturating_mul(10);
+        let is_of_group = |addr: SocketAddr| {
+            let addr = Addr::from(addr);
+            addr == record.primary || record.replicas.contains(&addr)
+        };
         for other in record.replicas.iter().filter(|other| *other != candidate) {
             let addr = socket_addr(other)?;
             let Some(others) = self.facts(addr) else {
@@ -339,6 +352,8 @@ impl Sight {
                 (true, false) => {}
                 // Whoever has the address now may never have had anything of ours.
                 _ if primary.is_some_and(|primary| !others.shares_history(primary)) => {}
+                // It may be of the group of the one that it follows.
+                _ if others.follows.is_some_and(|upstream| !is_of_group(upstream)) => {}
                 _ if others.offset > facts.offset => {
                     return Some(format!(
                         "chooses {candidate}, and {other} has told offset {}, it {}",
