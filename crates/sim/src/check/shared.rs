@@ -22,6 +22,8 @@ pub(super) struct Shared {
     votes: BTreeMap<(u64, usize), u64>,
     /// What the log comes to, at each of its places that anybody has stood at.
     states: BTreeMap<u64, Registry>,
+    /// Up to where it was seen that a majority has it.
+    counted: u64,
     /// Failovers that have begun, and those that have ended.
     begun: BTreeSet<(GroupName, Epoch)>,
     ended: BTreeSet<(GroupName, Epoch)>,
@@ -128,7 +130,8 @@ impl World {
         }
     }
 
-    /// What a coordinator applies is on the disks of a majority. Every log begins with the same snapshot at 1. A leader with
+    /// What a coordinator is the first to apply is on the disks of a majority; one of those may be no member any more when
+    /// others apply it, or the same one after a restart. Every log begins with the same snapshot at 1. A leader with
     /// a slow disk comes to a change of the members later than others, and until then goes by the majority of before: the
     /// two have somebody in common, and the next change waits until it has come to this one.
     fn check_majority(&mut self, n: usize, index: u64) {
@@ -141,9 +144,10 @@ impl World {
         if seen.voters != voters {
             seen.voted = std::mem::replace(&mut seen.voters, voters);
         }
-        if index <= 1 {
+        if index <= self.checks.shared.counted.max(1) {
             return;
         }
+        self.checks.shared.counted = index;
         let seen = &self.checks.accounts[n].seen;
         let sets = [&seen.voted, &seen.voters]
             .into_iter()
