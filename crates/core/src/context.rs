@@ -35,6 +35,12 @@ const MAX_ANNOUNCED: usize = 64;
 /// How often another coordinator with our id is spoken of. Its hellos come every two seconds on every server.
 const ID_TAKEN_SPACING: Duration = Duration::from_secs(60);
 
+/// How often it is told of one member that frames are refused: they come many times a second.
+const REFUSED_SPACING: Duration = Duration::from_secs(60);
+
+/// Of how many that is remembered. Nobody proves which member a frame is of.
+const MAX_REFUSED: usize = 32;
+
 /// Where the process ends for a drill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CrashPoints {
@@ -87,6 +93,8 @@ pub(crate) struct Context {
     announced: Vec<String>,
     /// When another coordinator with our id was last spoken of.
     id_taken_at: Option<Instant>,
+    /// Of whom it was told that frames are refused, and when last.
+    refused: BTreeMap<String, Instant>,
     /// Where the members of the log are whom all groups share, ourselves not included.
     pub(crate) members: BTreeMap<SentinelId, Addr>,
     /// What clients are answered when what they asked for is decided, if it is more than that it is.
@@ -131,6 +139,7 @@ impl Context {
             alarm: None,
             announced: Vec::new(),
             id_taken_at: None,
+            refused: BTreeMap::new(),
             members: BTreeMap::new(),
             promised: BTreeMap::new(),
         }
@@ -298,6 +307,18 @@ impl Context {
         let ago = self.now.since(self.id_taken_at?);
         // It is spoken of again after the spacing, as long as it is there and hellos come.
         (ago < 2 * ID_TAKEN_SPACING).then_some(ago)
+    }
+
+    /// Notes that frames of a member of the log are refused here, or ours there.
+    pub(crate) fn member_refused(&mut self, member: String, reason: String) {
+        let now = self.now;
+        self.odd_inputs += 1;
+        self.refused.retain(|_, told| now.since(*told) < REFUSED_SPACING);
+        if self.refused.contains_key(&member) || self.refused.len() >= MAX_REFUSED {
+            return;
+        }
+        self.refused.insert(member.clone(), now);
+        self.event(EventKind::MemberRefused, None, member, Some(reason));
     }
 
     /// Notes something odd that came in and is not used.

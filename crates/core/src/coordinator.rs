@@ -404,8 +404,14 @@ impl Coordinator {
             }
             Reply::Refused(words) => {
                 let is_news = peer.refused(now, &words);
+                let addr = peer.addr.clone();
                 self.cx.take_question(request);
-                if is_news || self.cx.agreement.is_by_vote() {
+                if let Some(problem) = words.strip_prefix("BADFRAME ") {
+                    let (host, port) = self.cx.names.shown_addr(&addr);
+                    let reason = format!("it refuses what this member says: {problem}");
+                    self.cx
+                        .member_refused(format!("sentinel {id} {host} {port}"), reason);
+                } else if is_news || self.cx.agreement.is_by_vote() {
                     self.cx
                         .odd(None, format!("sentinel {id} refused a command: {words}"));
                 }

@@ -171,6 +171,8 @@ event_kinds! {
     ScriptTimeout = "-script-timeout", Warning;
     /// Another coordinator goes by our id. Not in the reference.
     IdTaken = "-id-taken", Warning;
+    /// A member of the log and this one refuse what they tell each other of it. Not in the reference.
+    MemberRefused = "-member-refused", Warning;
     /// Something odd came in and was not used. Not in the reference.
     Odd = "-odd-input", Debug;
     /// The configuration could not be saved, so nothing that depends on it is done. Not in the reference.

@@ -286,6 +286,7 @@ const fn is_observation(kind: EventKind) -> bool {
             | E::RoleUnexpected
             | E::LinkReconnection
             | E::IdTaken
+            | E::MemberRefused
             | E::Odd
     )
 }

@@ -258,7 +258,7 @@ pub(crate) fn frame_came(cx: &mut Context, token: ClientToken, from: u64, bytes:
         None => Answer::Refused(Refusal::NoLog),
         Some(Ok(())) => Answer::Ok,
         Some(Err(problem)) => {
-            cx.odd(None, format!("a frame of member {from}: {problem}"));
+            cx.member_refused(format!("member {from}"), format!("refused here: {problem}"));
             Answer::Refused(Refusal::BadFrame(problem))
         }
     };

@@ -86,6 +86,12 @@ pub enum BadChange {
     /// Too many members.
     #[error("there are {MAX_MEMBERS} members already")]
     TooMany,
+    /// Another member is at this address: whoever is sent to one of them would reach the other.
+    #[error("member {by} is at that address already")]
+    TakenAddress {
+        /// Whose it is.
+        by: u64,
+    },
     /// An address is empty or too long.
     #[error("the address has {len} bytes, 1 to {MAX_ADDRESS_LEN} are taken")]
     Address {
@@ -165,11 +171,15 @@ impl Members {
     pub(crate) fn check(&self, change: &Change, leader: u64) -> Result<(), BadChange> {
         let known = |id: u64| self.contains(id).then_some(()).ok_or(BadChange::Unknown { id });
         match change {
-            Change::Add { id, address } => self.check_new(*id, address),
+            Change::Add { id, address } => {
+                self.check_new(*id, address)?;
+                self.check_free(address, *id)
+            }
             Change::Replace { old, id, address } => {
                 // If it leads when the time has come, it hands over by itself.
                 known(*old)?;
-                self.check_new(*id, address)
+                self.check_new(*id, address)?;
+                self.check_free(address, *old)
             }
             Change::Remove { id } => {
                 known(*id)?;
@@ -183,9 +193,17 @@ impl Members {
             }
             Change::Move { id, address } => {
                 known(*id)?;
-                check_address(address)
+                check_address(address)?;
+                self.check_free(address, *id)
             }
         }
+    }
+
+    /// Refuses an address at which another member is than `whose`.
+    fn check_free(&self, address: &str, whose: u64) -> Result<(), BadChange> {
+        let mut others = self.addresses.iter().filter(|(id, _)| **id != whose);
+        let by = others.find(|(_, taken)| *taken == address);
+        by.map_or(Ok(()), |(by, _)| Err(BadChange::TakenAddress { by: *by }))
     }
 
     fn check_new(&self, id: u64, address: &str) -> Result<(), BadChange> {
@@ -472,6 +490,22 @@ mod tests {
         assert_eq!(check(Change::Remove { id: 9 }), Err(BadChange::Unknown { id: 9 }));
         assert_eq!(check(Change::Remove { id: 1 }), Err(BadChange::Leads { id: 1 }));
         assert_eq!(check(Change::Remove { id: 2 }), Ok(()));
+    }
+
+    #[test]
+    fn an_address_has_one_member() {
+        let members = three();
+        let taken = Err(BadChange::TakenAddress { by: 2 });
+        let address = "b:1".to_owned();
+        let add = |address| Change::Add { id: 4, address };
+        let replace = |old, address| Change::Replace { old, id: 4, address };
+        let to = |id, address| Change::Move { id, address };
+        assert_eq!(members.check(&add(address.clone()), 1), taken);
+        assert_eq!(members.check(&to(3, address.clone()), 1), taken);
+        assert_eq!(members.check(&replace(3, address.clone()), 1), taken);
+        // The machine of a member that is gone, and a move that was said already.
+        assert_eq!(members.check(&replace(2, address.clone()), 1), Ok(()));
+        assert_eq!(members.check(&to(2, address), 1), Ok(()));
     }
 
     #[test]

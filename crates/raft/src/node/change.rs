@@ -15,9 +15,12 @@ pub enum TransferError {
     /// This member does not lead.
     #[error("this member does not lead, member {leader} does")]
     NotLeader {
-        /// Who does; 0 if nobody is known.
+        /// Who does.
         leader: u64,
     },
+    /// Nobody does, as far as this member knows.
+    #[error("no member is known to lead")]
+    NoLeader,
     /// There is no such voter.
     #[error("member {id} is no other voter")]
     NoVoter {
@@ -45,8 +48,9 @@ impl Node {
     pub fn transfer(&mut self, now: Instant, to: Option<u64>) -> Result<(), TransferError> {
         self.advance(now);
         if !self.is_leader() {
-            return Err(TransferError::NotLeader {
-                leader: self.leader(),
+            return Err(match self.leader() {
+                0 => TransferError::NoLeader,
+                leader => TransferError::NotLeader { leader },
             });
         }
         let own = self.settings.id;
