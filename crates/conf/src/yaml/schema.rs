@@ -146,6 +146,7 @@ const COORDINATION: &[Entry] = &[
 /// The key of `coordination` that holds the members, and the keys of one.
 const MEMBERS: &str = "members";
 const MEMBER: [&str; 3] = ["id", "host", "port"];
+const MEMBER_EXAMPLE: &str = "write for each: - { id: …, host: …, port: … }";
 
 /// Keys of a group, apart from those that make up `monitor`. The group's name follows the words.
 const GROUP: &[Entry] = &[
@@ -243,7 +244,8 @@ impl Schema<'_, '_, '_> {
     }
 
     fn coordination(&mut self, node: &Node) {
-        let Some(entries) = self.map(node, "'coordination'") else {
+        let example = "write: { mode: raft, member-id: …, members: […] }, or { mode: vote }";
+        let Some(entries) = self.map_like(node, "'coordination'", Some(example)) else {
             return;
         };
         let known: Vec<&str> = COORDINATION
@@ -254,18 +256,16 @@ impl Schema<'_, '_, '_> {
         for (key, name, value) in self.keys(entries, &known) {
             match (name, &value.value) {
                 (MEMBERS, Value::List(members)) => members.iter().for_each(|member| self.member(key, member)),
-                (MEMBERS, _) => self.fault(
-                    value,
-                    format!("'{MEMBERS}' must be a list"),
-                    Some("write for each: - { id: …, host: …, port: … }"),
-                ),
+                (MEMBERS, _) => {
+                    self.fault(value, format!("'{MEMBERS}' must be a list"), Some(MEMBER_EXAMPLE))
+                }
                 _ => self.entry(COORDINATION, None, key, name, value),
             }
         }
     }
 
     fn member(&mut self, key: &Node, node: &Node) {
-        let Some(entries) = self.map(node, "a member") else {
+        let Some(entries) = self.map_like(node, "a member", Some(MEMBER_EXAMPLE)) else {
             return;
         };
         let mut parts = [const { None }; MEMBER.len()];
@@ -532,10 +532,20 @@ impl Schema<'_, '_, '_> {
 
     /// The entries of a map; anything else is a fault.
     fn map<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
+        self.map_like(node, what, None)
+    }
+
+    /// The same, with an example for the fault.
+    fn map_like<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        example: Option<&str>,
+    ) -> Option<&'n [(Node, Node)]> {
         if let Value::Map(entries) = &node.value {
             return Some(entries);
         }
-        self.fault(node, format!("{what} must be a map of keys and values"), None);
+        self.fault(node, format!("{what} must be a map of keys and values"), example);
         None
     }
 

@@ -209,6 +209,17 @@ fn users_are_a_list_of_names_and_rules() {
 }
 
 #[test]
+fn a_way_to_agree_that_is_no_map_gets_an_example() {
+    let source = Source::new("f.yaml", "state-dir: /s\ncoordination: raft");
+    let problems = parse_yaml(&source, &[]).expect_err("errors");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(
+        problems[0].hint.as_deref(),
+        Some("write: { mode: raft, member-id: …, members: […] }, or { mode: vote }")
+    );
+}
+
+#[test]
 fn wrong_users_are_named_and_not_shown() {
     for (text, expected) in [
         (
