@@ -118,6 +118,11 @@ fn two_orders_at_once_do_not_both_count() {
 fn without_a_majority_nothing_is_changed_and_the_client_learns_so() {
     let mut fleet = founded();
     let leader = fleet.leader().expect("a leader");
+    let check = || Request::CheckQuorum {
+        name: "cache".to_owned(),
+    };
+    let fine = fleet.order(leader, check());
+    assert!(matches!(fine, Answer::Status(_)), "{fine:?}");
     for id in (1..=3).filter(|id| *id != leader) {
         fleet.cut(id);
     }
@@ -130,6 +135,12 @@ fn without_a_majority_nothing_is_changed_and_the_client_learns_so() {
     assert!(fleet.now - began <= 4000, "after {} ms", fleet.now - began);
     let options = &fleet.nodes[&leader].core.registry().groups["cache"].options;
     assert_eq!((options.quorum, options.parallel_syncs), (2, 1));
+    fleet.run(3000);
+    let lacks = fleet.order(leader, check());
+    assert!(
+        matches!(&lacks, Answer::Refused(Refusal::NoQuorum(why)) if why.contains("members of the log")),
+        "{lacks:?}"
+    );
     // What was not decided then is not decided by halves later.
     fleet.cut.clear();
     fleet.until("a leader again", |fleet| fleet.leader().is_some());
@@ -696,4 +707,24 @@ fn a_replica_that_turns_into_a_primary_is_soon_put_back() {
     assert_eq!(fleet.servers[&6380], Some(6379));
     assert!(told(&fleet, "+convert-to-slave"));
     assert_eq!(fleet.servers[&6379], None);
+}
+
+#[test]
+fn members_that_refuse_each_other_say_so_once() {
+    let mut fleet = Fleet::new();
+    fleet.start(1, 2, &configuration(6379));
+    fleet.start(2, 3, &configuration(6379));
+    fleet.start(3, 3, &configuration(6379));
+    fleet.until("a leader", |fleet| fleet.leader().is_some());
+    fleet.run(20_000);
+    let told = |id: u64, words: &str| {
+        let events = &fleet.nodes[&id].events;
+        events.iter().filter(|event| event.starts_with(words)).count()
+    };
+    // By whom it is refused, and whom it refuses.
+    let first = format!("-member-refused sentinel {} 127.0.0.1 1001", member(1));
+    let second = format!("-member-refused sentinel {} 127.0.0.1 1002", member(2));
+    assert_eq!((told(1, "-member-refused member 2"), told(1, &second)), (1, 1));
+    assert_eq!((told(2, "-member-refused member 1"), told(2, &first)), (1, 1));
+    assert_eq!(told(1, "-odd-input") + told(2, "-odd-input"), 0);
 }

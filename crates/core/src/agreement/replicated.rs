@@ -155,6 +155,9 @@ pub struct LogPlace {
     pub applied: u64,
 }
 
+/// A majority that was in reach so lately is taken to be there.
+const MAJORITY_WITHIN: Duration = Duration::from_secs(3);
+
 /// The log as one member sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogStatus {
@@ -190,6 +193,19 @@ pub struct LogStatus {
     pub members: Vec<LogMember>,
 }
 
+impl LogStatus {
+    /// Whether this member can have something decided, as far as it knows: it takes part, and a majority was in reach
+    /// lately. A leader that was elected this moment has not been answered yet.
+    #[must_use]
+    pub fn has_majority(&self) -> bool {
+        let is_none_of_them = matches!(self.role, LogRole::Joining | LogRole::Removed);
+        let in_reach = self
+            .majority_contact
+            .map_or(self.role == LogRole::Leader, |ago| ago < MAJORITY_WITHIN);
+        self.problem.is_none() && !is_none_of_them && in_reach
+    }
+}
+
 /// A member as another sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogMember {
@@ -205,6 +221,6 @@ pub struct LogMember {
     pub matched: Option<u64>,
     /// How many entries it lacks; only a leader knows.
     pub lag: Option<u64>,
-    /// How long ago it was heard.
+    /// How long ago it was heard. Who follows hears its leader only.
     pub last_contact: Option<Duration>,
 }

@@ -175,8 +175,9 @@ fn one_sentinel(group: &Group, cx: &Context, (id, view): (&SentinelId, &View), p
     listing
 }
 
-/// `SENTINEL CKQUORUM`. As Sentinel, a sentinel that is only disconnected counts as usable.
-pub(super) fn check_quorum(group: &Group) -> Answer {
+/// `SENTINEL CKQUORUM`. As Sentinel, a sentinel that is only disconnected counts as usable. Where a log is shared,
+/// a majority of its members is needed as well: some of those that answer may take no part in it.
+pub(super) fn check_quorum(group: &Group, cx: &Context) -> Answer {
     let voters = group.views.len() + 1;
     let usable = 1 + group
         .views
@@ -189,6 +190,10 @@ pub(super) fn check_quorum(group: &Group) -> Answer {
     }
     if usable < voters / 2 + 1 {
         lacks.push("Not enough available Sentinels to reach the majority and authorize a failover");
+    }
+    let log = cx.agreement.log().map(|log| log.status(cx.now));
+    if log.is_some_and(|log| !log.has_majority()) {
+        lacks.push("No majority of the members of the log in reach");
     }
     if lacks.is_empty() {
         let text = format!("OK {usable} usable Sentinels. Quorum and failover authorization can be reached");

@@ -73,7 +73,7 @@ pub(crate) fn run(
             cx.answer_read(token, Answer::Addr(addr));
         }
         Request::CheckQuorum { name } => {
-            show(groups, cx, token, &name, |group, _| listing::check_quorum(group));
+            show(groups, cx, token, &name, listing::check_quorum);
         }
         Request::IsPrimaryDown {
             host,

@@ -69,7 +69,7 @@ pub struct MemberStatus {
     pub matched: Option<u64>,
     /// How many entries it lacks; only a leader knows.
     pub lag: Option<u64>,
-    /// How long ago it was heard.
+    /// How long ago it was heard; of a member that follows another, only that other one.
     pub last_contact: Option<std::time::Duration>,
 }
 
@@ -165,13 +165,17 @@ impl Node {
         let one = |(id, address): (&u64, &String)| {
             let progress = self.raw.raft.prs().get(*id).filter(|_| self.is_leader());
             let matched = progress.map(|progress| progress.matched);
+            // Who follows hears its leader only: that the others say nothing to it means nothing.
+            let leader = self.leader();
+            let is_due = self.is_leader() || leader == 0 || leader == *id;
+            let heard = self.lease.last_heard(*id).filter(|_| is_due);
             MemberStatus {
                 id: *id,
                 address: address.clone(),
                 voter: self.members.voters.contains(id),
                 matched,
                 lag: matched.map(|matched| last.saturating_sub(matched)),
-                last_contact: self.lease.last_heard(*id).map(|heard| now.since(heard)),
+                last_contact: heard.map(|heard| now.since(heard)),
             }
         };
         self.members.addresses.iter().map(one).collect()
