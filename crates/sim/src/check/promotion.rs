@@ -81,6 +81,11 @@ impl Checks {
             let votes = self.ledger.votes_for(name, record.vote.epoch, &registry.my_id);
             self.is_logged || (votes > self.voters / 2 && record.vote.epoch > record.config_epoch.into())
         });
-        was_elected && self.holds_down(n, to)
+        // Who goes on with a failover that the log has need not have seen itself why it was begun.
+        let goes_on = group.is_some_and(|(_, record)| {
+            let run = record.failover.as_ref();
+            run.is_some_and(|run| run.cause == Cause::ObjectivelyDown && run.candidate.is_none())
+        });
+        was_elected && (self.holds_down(n, to) || (self.is_logged && goes_on))
     }
 }
