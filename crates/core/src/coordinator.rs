@@ -20,6 +20,7 @@ use crate::peer::Peer;
 use crate::registry::{LastVote, Registry};
 use crate::request::{Answer, Refusal, Request};
 use crate::settings::Settings;
+use crate::shared::LeadTold;
 use crate::time::{Instant, whole_millis};
 
 /// How often a turn looks again at groups that its own decisions have touched. Each look moves a failover one
@@ -44,6 +45,7 @@ pub struct Coordinator {
     /// looked.
     pub(crate) acted: bool,
     pub(crate) was_fresh: bool,
+    pub(crate) lead_told: LeadTold,
     /// Whether everything that was decided before the start had come out of the log when it last looked.
     pub(crate) was_caught_up: bool,
     /// Something was decided after the last turn had ended.
@@ -88,6 +90,7 @@ impl Coordinator {
             started: false,
             acted: false,
             was_fresh: true,
+            lead_told: LeadTold::default(),
             was_caught_up: false,
             again: false,
         };

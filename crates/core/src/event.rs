@@ -173,6 +173,10 @@ event_kinds! {
     IdTaken = "-id-taken", Warning;
     /// A member of the log and this one refuse what they tell each other of it. Not in the reference.
     MemberRefused = "-member-refused", Warning;
+    /// Another member leads the log, or one does again. Not in the reference.
+    LogLeader = "+log-leader", Notice;
+    /// No member has led the log for a while. Not in the reference.
+    LogLeaderLost = "-log-leader", Warning;
     /// Something odd came in and was not used. Not in the reference.
     Odd = "-odd-input", Debug;
     /// The configuration could not be saved, so nothing that depends on it is done. Not in the reference.

@@ -287,6 +287,8 @@ const fn is_observation(kind: EventKind) -> bool {
             | E::LinkReconnection
             | E::IdTaken
             | E::MemberRefused
+            | E::LogLeader
+            | E::LogLeaderLost
             | E::Odd
     )
 }

@@ -2,6 +2,7 @@
 //! whoever has missed too much is given the whole state.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::addr::Addr;
 use crate::agreement::LogOrder;
@@ -10,15 +11,29 @@ use crate::coordinator::Coordinator;
 use crate::decided::reconnect_peers;
 use crate::decision::Decision;
 use crate::effect::{Command, Effect};
+use crate::event::EventKind;
 use crate::group::Group;
 use crate::id::{ClientToken, GroupName, SentinelId};
 use crate::peer::Peer;
 use crate::registry::{DEFAULT_DOWN_AFTER, GroupOptions, GroupRecord, Registry};
 use crate::request::{Answer, Refusal};
+use crate::time::Instant;
 
 /// How many commands may be without an answer on a connection before frames are held back from it. raft sends again
 /// what is lost, and a member that is stuck should find no pile when it goes on.
 const MAX_FRAMES_PENDING: u32 = 512;
+
+/// How long nobody leads before it is told: an election takes a fraction of that.
+const LEAD_GRACE: Duration = Duration::from_secs(2);
+
+/// What was told of who leads the log.
+#[derive(Debug, Default)]
+pub(crate) struct LeadTold {
+    leader: Option<SentinelId>,
+    /// Since when nobody is known to lead.
+    lost_since: Option<Instant>,
+    is_lost: bool,
+}
 
 impl Coordinator {
     /// Lets time pass for the log, and notices that it has become our turn to act, or is so no longer.
@@ -31,6 +46,7 @@ impl Coordinator {
         log.handle_time(now);
         let (acts, is_fresh) = (log.may_act(now), log.is_fresh(now));
         self.settle();
+        self.tell_lead();
         if acts != std::mem::replace(&mut self.acted, acts) {
             self.cx.touched.extend(self.groups.keys().cloned());
         }
@@ -45,6 +61,50 @@ impl Coordinator {
         if is_fresh != self.was_fresh {
             self.publish_addresses();
         }
+    }
+
+    /// Tells who leads the log when that changes, and when nobody has for a while: then nothing is failed over.
+    fn tell_lead(&mut self) {
+        let Some(log) = self.cx.agreement.log() else {
+            return;
+        };
+        let (leader, term, now) = (log.leader(), log.place().term, self.cx.now);
+        let told = &mut self.lead_told;
+        let Some(leader) = leader else {
+            let since = *told.lost_since.get_or_insert(now);
+            if !told.is_lost && now.since(since) >= LEAD_GRACE {
+                told.is_lost = true;
+                let seconds = LEAD_GRACE.as_secs();
+                let reason = format!(
+                    "no member is known to have led the log for {seconds} s, so nothing is failed over and no order is \
+                     taken: a majority of the members is not in reach, or this one is not among them"
+                );
+                let payload = format!("term {term}");
+                self.cx
+                    .event(EventKind::LogLeaderLost, None, payload, Some(reason));
+            }
+            return;
+        };
+        told.lost_since = None;
+        let was_lost = std::mem::replace(&mut told.is_lost, false);
+        if !was_lost && told.leader.as_ref() == Some(&leader) {
+            return;
+        }
+        told.leader = Some(leader.clone());
+        let payload = match self.cx.members.get(&leader) {
+            Some(addr) => {
+                let (host, port) = self.cx.names.shown_addr(addr);
+                format!("sentinel {leader} {host} {port}")
+            }
+            None => format!("sentinel {leader}"),
+        };
+        let who = if leader == self.cx.registry.my_id {
+            "this one leads"
+        } else {
+            "it leads"
+        };
+        let reason = format!("{who} the log in term {term}");
+        self.cx.event(EventKind::LogLeader, None, payload, Some(reason));
     }
 
     fn has_all_that_is_known(&self) -> bool {

@@ -91,8 +91,8 @@ pub enum BadFrame {
     },
     /// Its sender has a log that began with other members than ours, so what it holds there is none of ours.
     #[error(
-        "the log of member {from} began with other members: those that begin together must all name the same 'member' \
-         lines, and one that joins must not name itself"
+        "the log of member {from} began with other members, or with some at other addresses: those that begin together \
+         must all name the same 'member' lines, and one that joins must not name itself"
     )]
     OtherLog {
         /// The sender.

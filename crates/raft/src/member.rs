@@ -146,7 +146,7 @@ impl Members {
             voters: members.keys().copied().collect(),
             addresses: members.clone(),
             highest: highest.ok_or(BadChange::LastVoter { id: 0 })?,
-            log: mark(members.keys().copied()),
+            log: mark(members),
             ..Self::default()
         })
     }
@@ -400,9 +400,13 @@ impl Change {
     }
 }
 
-/// What tells logs apart that began with different members: FNV-1a, and never 0.
-fn mark(founders: impl Iterator<Item = u64>) -> u64 {
-    let bytes = founders.flat_map(u64::to_be_bytes);
+/// What tells logs apart that began with different members, or with the same ones elsewhere: FNV-1a, and never 0.
+fn mark(founders: &BTreeMap<u64, String>) -> u64 {
+    // No address has the byte that ends each.
+    let bytes = founders.iter().flat_map(|(id, address)| {
+        let id = id.to_be_bytes().into_iter();
+        id.chain(address.bytes()).chain([0xff])
+    });
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
@@ -457,17 +461,18 @@ mod tests {
 
     #[test]
     fn a_log_is_told_by_those_with_whom_it_began() {
-        let of = |ids: &[u64]| {
-            let list = ids.iter().map(|id| (*id, format!("h:{id}")));
+        let of = |host: &str, ids: &[u64]| {
+            let list = ids.iter().map(|id| (*id, format!("{host}:{id}")));
             Members::founding(&list.collect()).unwrap().log
         };
-        assert_eq!(of(&[1, 2, 3]), three().log);
+        assert_eq!(of("h", &[1, 2, 3]), of("h", &[1, 2, 3]));
         let all = [
-            of(&[1, 2, 3]),
-            of(&[1, 2]),
-            of(&[1, 2, 4]),
-            of(&[3]),
-            of(&[1, 2, 3, 4]),
+            of("h", &[1, 2, 3]),
+            of("h", &[1, 2]),
+            of("h", &[1, 2, 4]),
+            of("h", &[3]),
+            of("h", &[1, 2, 3, 4]),
+            of("i", &[1, 2, 3]),
         ];
         let distinct: BTreeSet<u64> = all.into_iter().collect();
         assert_eq!(distinct.len(), all.len());

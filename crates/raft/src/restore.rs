@@ -80,17 +80,6 @@ pub enum StartError {
         /// Whom the store has there.
         other: u64,
     },
-    /// The configuration has no member where the store has it.
-    #[error(
-        "the configuration has members {configured}, and the log, which has them at other addresses all, {stored}: is it \
-        the log of another group? Name those where the log has them, and SENTINEL RAFT MOVE them"
-    )]
-    OtherMembers {
-        /// The members of the configuration.
-        configured: String,
-        /// Those of the store.
-        stored: String,
-    },
     /// The snapshot is too large to be sent.
     #[error("the snapshot has {len} bytes, at most {MAX_SNAPSHOT_LEN} are possible")]
     TooLarge {

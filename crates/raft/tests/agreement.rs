@@ -728,3 +728,47 @@ fn members_that_refuse_each_other_say_so_once() {
     assert_eq!((told(2, "-member-refused member 1"), told(2, &first)), (1, 1));
     assert_eq!(told(1, "-odd-input") + told(2, "-odd-input"), 0);
 }
+
+#[test]
+fn one_that_has_a_member_elsewhere_than_the_others_has_no_part_in_their_log() {
+    let mut fleet = Fleet::new();
+    let elsewhere = [1001, 1002, 1033].map(|port| format!("127.0.0.1:{port}"));
+    fleet.start_with(1, (1..).zip(elsewhere).collect(), &configuration(6379));
+    fleet.start(2, 3, &configuration(6379));
+    fleet.start(3, 3, &configuration(6379));
+    fleet.until("a leader", |fleet| fleet.leader().is_some());
+    fleet.run(5_000);
+    assert!(matches!(fleet.leader(), Some(2 | 3)));
+    let events = &fleet.nodes[&1].events;
+    assert!(
+        events.iter().any(|event| event.starts_with("-member-refused")),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn who_leads_the_log_is_told_and_that_nobody_does() {
+    let mut fleet = founded();
+    let leader = fleet.leader().expect("a leader");
+    let other = (1..=3).find(|id| *id != leader).expect("another one");
+    let last = |fleet: &Fleet| {
+        let told = fleet.nodes[&other].events.iter();
+        told.rev()
+            .find(|event| event.contains("log-leader"))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let leads = format!("+log-leader sentinel {} 127.0.0.1 100{leader}", member(leader));
+    assert_eq!(last(&fleet), leads);
+    let third = 6 - leader - other;
+    fleet.kill(leader);
+    fleet.kill(third);
+    fleet.until("nobody to lead", |fleet| last(fleet).starts_with("-log-leader"));
+    fleet.run(5_000);
+    let events = fleet.nodes[&other].events.iter();
+    assert_eq!(events.filter(|event| event.starts_with("-log-leader")).count(), 1);
+    fleet.start(third, 3, &configuration(6379));
+    fleet.until("one of two to lead", |fleet| {
+        last(fleet).starts_with("+log-leader")
+    });
+}

@@ -1,8 +1,8 @@
 //! The members that the configuration names, beside those of the stored log.
 //!
 //! Both change, and not at the same moment: members are added, moved and removed while this one is down, and its
-//! configuration may be told of that before it starts again, or never. So what differs is mostly told, and the log counts. What
-//! no change of members can have brought about is refused: another group's files, or numbers that were mixed up.
+//! configuration may be told of that before it starts again, or never. So what differs is told, and the log counts. What
+//! hardly any change of members can have brought about is refused: numbers that were mixed up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,18 +39,14 @@ impl fmt::Display for Differs {
 ///
 /// # Errors
 ///
-/// The configuration contradicts the store: it has a member where the store has another one, or all members that both
-/// know, two or more, at other addresses.
+/// The configuration contradicts the store: it has a member that the store knows where the store has another one.
 pub(super) fn compare(
     stored: &Members,
     configured: &BTreeMap<u64, String>,
 ) -> Result<Vec<Differs>, StartError> {
     let mut differs = Vec::new();
-    let (mut known, mut moved) = (0, 0);
     for (id, address) in configured.iter().filter(|_| !stored.is_empty()) {
         let at = stored.addresses.get(id);
-        known += usize::from(at.is_some());
-        moved += usize::from(at.is_some_and(|at| at != address));
         // One that was removed may still be named.
         if at.map_or(*id <= stored.highest, |at| at == address) {
             continue;
@@ -69,16 +65,6 @@ pub(super) fn compare(
             id: *id,
             configured: address.clone(),
             stored: at.cloned(),
-        });
-    }
-    if known > 1 && known == moved {
-        let list = |all: &BTreeMap<u64, String>| {
-            let words: Vec<String> = all.iter().map(|(id, at)| format!("{id} at {at}")).collect();
-            words.join(", ")
-        };
-        return Err(StartError::OtherMembers {
-            configured: list(configured),
-            stored: list(&stored.addresses),
         });
     }
     Ok(differs)
@@ -132,9 +118,9 @@ mod tests {
         // All that this one knew were replaced while it was down.
         let configured = members(&[(5, "a:5"), (6, "a:6")]);
         assert_eq!(compare(&stored(), &configured).expect("it starts").len(), 2);
-        // It is the only one that is named, and was moved.
-        let configured = members(&[(4, "b:4")]);
-        assert_eq!(compare(&stored(), &configured).expect("it starts").len(), 1);
+        // All were moved since the configuration was written.
+        let configured = members(&[(1, "b:1"), (2, "b:2"), (4, "b:4")]);
+        assert_eq!(compare(&stored(), &configured).expect("it starts").len(), 3);
     }
 
     #[test]
@@ -144,8 +130,5 @@ mod tests {
             words.contains("member 1 at a:2, where the log has member 2"),
             "{words}"
         );
-        let words = refusal(&[(1, "c:1"), (2, "c:2"), (3, "c:3")]);
-        assert!(words.contains("1 at c:1, 2 at c:2, 3 at c:3"), "{words}");
-        assert!(words.contains("1 at a:1, 2 at a:2, 4 at a:4"), "{words}");
     }
 }
