@@ -83,6 +83,14 @@ pub enum BadChange {
         /// The id.
         id: u64,
     },
+    /// Too few of those who would be left are in reach: nothing could be decided any more, this change not undone either.
+    #[error(
+        "without member {id} no majority would be in reach: bring the silent ones back, or remove them first"
+    )]
+    NoMajorityLeft {
+        /// Who was to go.
+        id: u64,
+    },
     /// Too many members.
     #[error("there are {MAX_MEMBERS} members already")]
     TooMany,
@@ -167,8 +175,13 @@ impl Members {
         !self.outgoing.is_empty()
     }
 
-    /// Looks whether a change makes sense now.
-    pub(crate) fn check(&self, change: &Change, leader: u64) -> Result<(), BadChange> {
+    /// Looks whether a change makes sense now. `hears` tells who is in reach of the leader.
+    pub(crate) fn check(
+        &self,
+        change: &Change,
+        leader: u64,
+        hears: impl Fn(u64) -> bool,
+    ) -> Result<(), BadChange> {
         let known = |id: u64| self.contains(id).then_some(()).ok_or(BadChange::Unknown { id });
         match change {
             Change::Add { id, address } => {
@@ -188,6 +201,14 @@ impl Members {
                 }
                 if self.voters.contains(id) && self.voters.len() == 1 {
                     return Err(BadChange::LastVoter { id: *id });
+                }
+                let left = self.voters.iter().filter(|voter| *voter != id);
+                let (count, near) = left.fold((0, 0), |(count, near), voter| {
+                    let is_near = *voter == leader || hears(*voter);
+                    (count + 1, near + usize::from(is_near))
+                });
+                if self.voters.contains(id) && near <= count / 2 {
+                    return Err(BadChange::NoMajorityLeft { id: *id });
                 }
                 Ok(())
             }
@@ -485,7 +506,7 @@ mod tests {
             id,
             address: address.to_owned(),
         };
-        let check = |change| members.check(&change, 1);
+        let check = |change| members.check(&change, 1, |_| true);
         assert_eq!(check(add(4, "d:1")), Ok(()));
         assert_eq!(check(add(0, "d:1")), Err(BadChange::ZeroId));
         assert_eq!(check(add(3, "d:1")), Err(BadChange::UsedId { id: 3, highest: 3 }));
@@ -505,12 +526,12 @@ mod tests {
         let add = |address| Change::Add { id: 4, address };
         let replace = |old, address| Change::Replace { old, id: 4, address };
         let to = |id, address| Change::Move { id, address };
-        assert_eq!(members.check(&add(address.clone()), 1), taken);
-        assert_eq!(members.check(&to(3, address.clone()), 1), taken);
-        assert_eq!(members.check(&replace(3, address.clone()), 1), taken);
+        assert_eq!(members.check(&add(address.clone()), 1, |_| true), taken);
+        assert_eq!(members.check(&to(3, address.clone()), 1, |_| true), taken);
+        assert_eq!(members.check(&replace(3, address.clone()), 1, |_| true), taken);
         // The machine of a member that is gone, and a move that was said already.
-        assert_eq!(members.check(&replace(2, address.clone()), 1), Ok(()));
-        assert_eq!(members.check(&to(2, address), 1), Ok(()));
+        assert_eq!(members.check(&replace(2, address.clone()), 1, |_| true), Ok(()));
+        assert_eq!(members.check(&to(2, address), 1, |_| true), Ok(()));
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Node {
         if self.raw.raft.has_pending_conf() || self.members.is_joint() {
             return Err(DropReason::ChangePending);
         }
-        let checked = self.members.check(&change, self.settings.id);
+        let checked = self.members.check(&change, self.settings.id, |id| self.hears(id));
         checked.map_err(|error| bad(error.to_string()))?;
         Ok(change)
     }
