@@ -25,6 +25,11 @@ use crate::tilt::Tilt;
 use crate::time::Instant;
 use crate::tunables::Tunables;
 
+/// How many commands may be unanswered on the link to another sentinel before no more questions of groups go there. All groups
+/// share it, and hundreds of them may lose their primaries at once: what the driver would not take ends the link, and with it
+/// all that the log and elections need.
+const MAX_QUESTIONS_PENDING: u32 = 64;
+
 /// How many questions to peers may be without an answer: ten for each of 10,000 groups.
 const MAX_QUESTIONS: usize = 100_000;
 
@@ -350,8 +355,7 @@ impl Context {
         durable: bool,
     ) -> Option<RequestId> {
         let peer = self.peers.get_mut(id)?;
-        // The bound counts for each group that shares the link, as in the reference.
-        if peer.link.pending() as usize >= 100 * peer.owners.max(1) {
+        if peer.link.pending() >= MAX_QUESTIONS_PENDING {
             return None;
         }
         let (link, _) = peer.link.up()?;

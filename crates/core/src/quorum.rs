@@ -23,6 +23,8 @@ const URGENT_FOR: Duration = Duration::from_secs(10);
 /// The least time between two questions to one peer, however urgent, so that two coordinators that answer
 /// each other's questions by questions cannot make a storm.
 const MIN_ASK_SPACING: Duration = Duration::from_millis(10);
+/// When a peer to which much is under way already is tried again.
+const ASK_RETRY: Duration = Duration::from_millis(50);
 /// How often a member is told again that the primary is down: several times while what was told counts.
 const VIEW_PERIOD: Duration = Duration::from_secs(1);
 /// For how long an answer counts. As the reference.
@@ -154,18 +156,20 @@ impl Group {
             if !cx.due(view.asked_at.map_or(Instant::ZERO, |at| at + spacing)) {
                 continue;
             }
-            view.asked_at = Some(cx.now);
-            view.ask_now = false;
-            cx.wake_at(cx.now + period);
             let question = Command::AskDown {
                 host: host.clone(),
                 port,
                 epoch,
                 candidate: candidate.clone(),
             };
-            if let Some(request) = cx.send_to_peer(id, question, ballot.is_some()) {
-                cx.asked(request, &self.name, &self.primary);
-            }
+            let Some(request) = cx.send_to_peer(id, question, ballot.is_some()) else {
+                cx.wake_at(cx.now + ASK_RETRY);
+                continue;
+            };
+            view.asked_at = Some(cx.now);
+            view.ask_now = false;
+            cx.wake_at(cx.now + period);
+            cx.asked(request, &self.name, &self.primary);
         }
     }
 
@@ -186,10 +190,6 @@ impl Group {
             if !is_due {
                 continue;
             }
-            view.told_view = Some((down, cx.now));
-            if down {
-                cx.wake_at(cx.now + VIEW_PERIOD);
-            }
             let (host, port) = cx.names.shown_addr(&self.primary);
             let command = Command::TellView {
                 from: cx.registry.my_id.clone(),
@@ -198,7 +198,15 @@ impl Group {
                 port,
                 down,
             };
-            cx.send_to_peer(id, command, false);
+            if cx.send_to_peer(id, command, false).is_none() {
+                // Much is under way to it already. Until it has been told it must not seem so.
+                cx.wake_at(cx.now + ASK_RETRY);
+                continue;
+            }
+            view.told_view = Some((down, cx.now));
+            if down {
+                cx.wake_at(cx.now + VIEW_PERIOD);
+            }
         }
     }
 

@@ -367,6 +367,33 @@ fn a_configuration_of_any_size_founds_whole_or_not_at_all() {
     });
 }
 
+#[test]
+fn hundreds_of_primaries_that_die_at_once_do_not_take_the_log_with_them() {
+    const GROUPS: u16 = 200;
+    let mut fleet = Fleet::new();
+    let mut local = large(GROUPS, 8);
+    for record in local.groups.values_mut() {
+        record.options.down_after = seconds(1);
+    }
+    for id in 1..=3 {
+        fleet.start(id, 3, &local);
+    }
+    let all_agree = |fleet: &Fleet, id: &u64| {
+        let events = &fleet.nodes[id].events;
+        events.iter().filter(|line| line.starts_with("+odown")).count() >= usize::from(GROUPS)
+    };
+    fleet.until("the leader's knowledge that all are down", |fleet| {
+        fleet.leader().is_some_and(|id| all_agree(fleet, &id))
+    });
+    let to = follower(&fleet);
+    let set = Request::Set {
+        name: "group-00199".to_owned(),
+        words: words("quorum 3"),
+        not_executable: Vec::new(),
+    };
+    assert_eq!(fleet.order(to, set), Answer::Ok);
+}
+
 /// Has this one do something about the members.
 fn change(fleet: &mut Fleet, to: u64, order: bellwether_core::LogOrder) {
     assert_eq!(fleet.order(to, Request::Log(order)), Answer::Ok);

@@ -28,6 +28,9 @@ enum Asker {
     },
 }
 
+/// How many writes a driver takes for one link at once.
+const MAX_BATCHES: usize = 128;
+
 enum Due {
     Input(u64, u64, Input),
     Ask {
@@ -255,6 +258,14 @@ impl Fleet {
         while let Some(effect) = node.core.poll_effect() {
             effects.push(effect);
         }
+        let mut batches: BTreeMap<LinkId, usize> = BTreeMap::new();
+        for effect in &effects {
+            if let Effect::Send { link, .. } = effect {
+                *batches.entry(*link).or_default() += 1;
+            }
+        }
+        // As the driver's queue for one link: what it does not take ends the link.
+        assert!(batches.values().all(|count| *count <= MAX_BATCHES), "{batches:?}");
         for effect in effects {
             self.carry_out(id, effect);
         }
@@ -355,6 +366,19 @@ impl Fleet {
             }
             Command::Frame { from, bytes } => Request::Frame { from, bytes },
             Command::Hello { message } => Request::Hello { message },
+            Command::TellView {
+                from,
+                group,
+                host,
+                port,
+                down,
+            } => Request::View {
+                from: from.to_string(),
+                group: group.to_string(),
+                host: host.to_string(),
+                port: port.to_string(),
+                down: if down { "down" } else { "up" }.to_owned(),
+            },
             other => panic!("{other:?} is not for a peer that shares a log"),
         };
         let asker = Asker::Peer {
