@@ -705,6 +705,40 @@ fn an_order_that_got_lost_is_given_again() {
     assert_eq!(fleet.servers[&6379], Some(6380), "and given again");
 }
 
+/// Two of three reach no server any more and find nobody to promote: the lead comes to the third, and does not go to and fro
+/// between the two.
+#[test]
+fn the_lead_comes_to_the_only_one_that_can_fail_over() {
+    let mut fleet = Fleet::new();
+    fleet.servers = [(6379, None), (6380, Some(6379))].into();
+    let mut local = configuration(6379);
+    for record in local.groups.values_mut() {
+        record.options.down_after = seconds(1);
+    }
+    for id in 1..=3 {
+        fleet.start(id, 3, &local);
+    }
+    fleet.until("the replica on all", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| {
+            let record = node.core.registry().groups.get("cache");
+            record.is_some_and(|record| record.replicas.len() == 1)
+        })
+    });
+    fleet.run(2000);
+    lead(&mut fleet, 1);
+    for id in 1..=3 {
+        fleet.hide(id, 6379);
+    }
+    fleet.hide(1, 6380);
+    fleet.hide(2, 6380);
+    fleet.until("the replica to be the primary", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| node.core.registry().groups["cache"].primary.port == 6380)
+    });
+    assert_eq!(fleet.leader(), Some(3));
+}
+
 /// A candidate that hung obeys when another one has long been promoted. With votes somebody else may have promoted it;
 /// the log knows that nobody has.
 #[test]

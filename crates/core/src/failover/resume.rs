@@ -125,12 +125,13 @@ impl Group {
         }
     }
 
-    /// Has one that sees the primary down lead, for this one found nothing that could be done.
+    /// Has one that sees the primary down lead, for this one found nothing that could be done. They take turns: two that can
+    /// do nothing would else pass the lead to and fro between them.
     pub(super) fn leave_the_lead(&mut self, cx: &mut Context) {
-        let to = self
-            .who_say_down()
-            .find(|id| cx.peers.get(*id).is_some_and(|peer| peer.link.is_up()))
-            .cloned();
+        let in_reach = |id: &&SentinelId| cx.peers.get(*id).is_some_and(|peer| peer.link.is_up());
+        let me = &cx.registry.my_id;
+        let next = self.who_say_down().filter(in_reach).find(|id| *id > me);
+        let to = next.or_else(|| self.who_say_down().find(in_reach)).cloned();
         if let Some(to) = to {
             cx.step_aside(Some(&to));
         }

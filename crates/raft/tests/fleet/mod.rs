@@ -67,6 +67,8 @@ pub(crate) struct Fleet {
     pub(crate) cut: BTreeSet<u64>,
     /// Who is to be found at which port above 1000, if that is not the one of its id.
     pub(crate) moved: BTreeMap<u64, u64>,
+    /// Servers that a member does not reach.
+    hidden: BTreeSet<(u64, u16)>,
 }
 
 pub(crate) fn cluster() -> ClusterId {
@@ -88,6 +90,7 @@ impl Fleet {
             loses_order: BTreeSet::new(),
             cut: BTreeSet::new(),
             moved: BTreeMap::new(),
+            hidden: BTreeSet::new(),
         }
     }
 
@@ -142,6 +145,21 @@ impl Fleet {
     /// Nothing gets to or from this member from now on.
     pub(crate) fn cut(&mut self, id: u64) {
         self.cut.insert(id);
+    }
+
+    /// A member does not reach a server from now on.
+    pub(crate) fn hide(&mut self, id: u64, port: u16) {
+        self.hidden.insert((id, port));
+        let node = self.node(id);
+        let (life, links) = (node.life, &mut node.server_links);
+        let gone: Vec<LinkId> = links
+            .extract_if(.., |_, to| *to == port)
+            .map(|(link, _)| link)
+            .collect();
+        for link in gone {
+            let reason = "reset".to_owned();
+            self.later(Due::Input(id, life, Input::LinkDown { link, reason }));
+        }
     }
 
     fn break_links(&mut self, node: u64, to: u64) {
@@ -278,8 +296,9 @@ impl Fleet {
                 let far = u64::from(to.port()).wrapping_sub(1000);
                 let far = self.moved.get(&far).copied().unwrap_or(far);
                 let there = matches!(kind, LinkKind::Peer { .. }) && self.nodes.contains_key(&far);
-                let is_server =
-                    matches!(kind, LinkKind::Instance { .. }) && self.servers.contains_key(&to.port());
+                let is_server = matches!(kind, LinkKind::Instance { .. })
+                    && self.servers.contains_key(&to.port())
+                    && !self.hidden.contains(&(id, to.port()));
                 let input = if is_server {
                     self.node(id).server_links.insert(link, to.port());
                     Input::LinkUp {
