@@ -14,6 +14,8 @@ use crate::world::{State, World};
 const CALM: Duration = Duration::from_secs(8);
 /// How long after a server is well again what it answers is an answer of that time, and not of one before.
 const ANSWERS_AFTER: Duration = Duration::from_secs(1);
+/// How long a coordinator whose disk is well may have something to tell and not tell it yet, for a write is under way.
+const TOLD_WITHIN: Duration = Duration::from_millis(100);
 /// How long a hand-over may hold writes back.
 const MAX_HAND_OVER: Duration = Duration::from_secs(10);
 /// How soon writes go on after a hand-over that failed.
@@ -30,6 +32,10 @@ impl World {
         let Some(answered_at) = self.checks.answered(n, addr) else {
             return;
         };
+        // It may have seen it down before that answer, as after a stop, and tell it after that.
+        if self.now.since(answered_at) < TOLD_WITHIN {
+            return;
+        }
         let since = answered_at - ANSWERS_AFTER;
         let node = &self.nodes[n];
         let well = self.servers.iter().any(|host| {
