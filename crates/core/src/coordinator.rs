@@ -242,6 +242,12 @@ impl Coordinator {
                     origins,
                     reason,
                 } => {
+                    // What followed from it must not be done: it goes on from what is decided.
+                    for name in &groups {
+                        if let Some(group) = self.groups.get_mut(name) {
+                            group.stand_back(&mut self.cx);
+                        }
+                    }
                     self.cx.touched.extend(groups);
                     for token in origins {
                         let refusal = Refusal::NoQuorum(reason.clone());
