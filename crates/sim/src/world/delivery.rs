@@ -171,9 +171,12 @@ impl World {
         let Some(state) = self.state_mut(actor) else {
             return;
         };
-        let State::Paused(waiting) = std::mem::take(state) else {
+        // One that has died meanwhile stays dead.
+        let State::Paused(waiting) = state else {
             return;
         };
+        let waiting = std::mem::take(waiting);
+        *state = State::Running;
         let life = self.life(actor);
         // Of a timer that is due and sockets that have something, either may be seen first.
         if let Actor::Coordinator(n) = actor {
