@@ -11,6 +11,7 @@ use rand::RngExt;
 
 use super::shared::{member, sentinel};
 use super::{COORDINATOR_PORT, Due, Node, SharedLog, State, World};
+use crate::log_store::Held;
 use crate::network::{Actor, Machine};
 use crate::time::Time;
 
@@ -96,6 +97,11 @@ impl World {
     pub(super) fn replace_member(&mut self, n: usize, same_address: bool, after: Duration) -> Option<()> {
         // Who is left must be a majority.
         if !self.may_change(1) || self.nodes[n].left || self.fleet().count() < 3 {
+            return None;
+        }
+        // Who has nothing but the founding may have lost its disk, and elects nobody: with another one gone nobody may be able to.
+        let is_told = |node: &Node| !matches!(node.disk.log().held(2), Held::Nothing);
+        if !self.fleet().all(|(m, node)| m == n || is_told(node)) {
             return None;
         }
         self.crash_coordinator(n, false);
