@@ -347,15 +347,26 @@ impl Context {
         Some(self.send_on(id, commands, durable))
     }
 
-    /// Sends one command to a peer, if its link stands and has room. Gives its number.
+    /// Asks a peer about a group, or tells it something, if its link stands and has room. Gives the number.
     pub(crate) fn send_to_peer(
         &mut self,
         id: &SentinelId,
         command: Command,
         durable: bool,
     ) -> Option<RequestId> {
+        self.send_within(id, command, durable, MAX_QUESTIONS_PENDING)
+    }
+
+    /// Sends one command to a peer, if its link stands and fewer than so many are unanswered there. Gives its number.
+    pub(crate) fn send_within(
+        &mut self,
+        id: &SentinelId,
+        command: Command,
+        durable: bool,
+        most: u32,
+    ) -> Option<RequestId> {
         let peer = self.peers.get_mut(id)?;
-        if peer.link.pending() >= MAX_QUESTIONS_PENDING {
+        if peer.link.pending() >= most {
             return None;
         }
         let (link, _) = peer.link.up()?;

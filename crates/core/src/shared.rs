@@ -29,7 +29,7 @@ const LEAD_GRACE: Duration = Duration::from_secs(2);
 /// What was told of who leads the log.
 #[derive(Debug, Default)]
 pub(crate) struct LeadTold {
-    leader: Option<SentinelId>,
+    leader: u64,
     /// Since when nobody is known to lead.
     lost_since: Option<Instant>,
     is_lost: bool,
@@ -68,9 +68,10 @@ impl Coordinator {
         let Some(log) = self.cx.agreement.log() else {
             return;
         };
-        let (leader, term, now) = (log.leader(), log.place().term, self.cx.now);
+        let (place, now) = (log.place(), self.cx.now);
+        let term = place.term;
         let told = &mut self.lead_told;
-        let Some(leader) = leader else {
+        if place.leader == 0 {
             let since = *told.lost_since.get_or_insert(now);
             if !told.is_lost && now.since(since) >= LEAD_GRACE {
                 told.is_lost = true;
@@ -84,13 +85,14 @@ impl Coordinator {
                     .event(EventKind::LogLeaderLost, None, payload, Some(reason));
             }
             return;
-        };
+        }
         told.lost_since = None;
         let was_lost = std::mem::replace(&mut told.is_lost, false);
-        if !was_lost && told.leader.as_ref() == Some(&leader) {
+        let before = std::mem::replace(&mut told.leader, place.leader);
+        let is_news = was_lost || before != place.leader;
+        let Some(leader) = is_news.then(|| log.leader()).flatten() else {
             return;
-        }
-        told.leader = Some(leader.clone());
+        };
         let payload = match self.cx.members.get(&leader) {
             Some(addr) => {
                 let (host, port) = self.cx.names.shown_addr(addr);
@@ -98,11 +100,7 @@ impl Coordinator {
             }
             None => format!("sentinel {leader}"),
         };
-        let who = if leader == self.cx.registry.my_id {
-            "this one leads"
-        } else {
-            "it leads"
-        };
+        let who = if place.leads { "this one leads" } else { "it leads" };
         let reason = format!("{who} the log in term {term}");
         self.cx.event(EventKind::LogLeader, None, payload, Some(reason));
     }
@@ -296,17 +294,12 @@ fn disown_peer(cx: &mut Context, id: &SentinelId) {
 }
 
 fn send_frame(cx: &mut Context, from: u64, to: &SentinelId, bytes: Vec<u8>) {
-    let Some(mut peer) = cx.peers.remove(to) else {
+    let Some(peer) = cx.peers.get(to) else {
         return;
     };
-    let takes = peer.link.pending() < MAX_FRAMES_PENDING && !peer.refuses(cx.now);
-    let sent = takes
-        .then(|| cx.send(&mut peer.link, vec![Command::Frame { from, bytes }], false))
-        .flatten();
-    cx.peers.insert(to.clone(), peer);
-    if sent.is_none()
-        && let Some(log) = cx.agreement.log_mut()
-    {
+    let frame = Command::Frame { from, bytes };
+    let is_sent = !peer.refuses(cx.now) && cx.send_within(to, frame, false, MAX_FRAMES_PENDING).is_some();
+    if !is_sent && let Some(log) = cx.agreement.log_mut() {
         log.unreachable(to);
     }
 }

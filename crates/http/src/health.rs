@@ -1,14 +1,9 @@
 //! When a coordinator counts as ready.
 
-use std::time::Duration;
-
-use bellwether_core::{GroupOverview, LogRole, LogStatus, Overview};
+use bellwether_core::{GroupOverview, LogStatus, Overview};
 
 /// How many groups a reason names. Enough to start looking; with thousands of groups the answer stays short.
 const MAX_NAMED_GROUPS: usize = 10;
-
-/// For how long a majority of the members of a log may be out of reach. Another leader is elected in less.
-const MAJORITY_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why this coordinator cannot take part in a failover, one sentence each. Empty if it can.
 ///
@@ -23,28 +18,9 @@ pub(crate) fn obstacles(overview: &Overview) -> Vec<String> {
     if overview.tilt {
         reasons.push("observations are not trusted: this process did not run for a while".to_owned());
     }
-    reasons.extend(overview.log.as_ref().and_then(apart));
+    reasons.extend(overview.log.as_ref().and_then(LogStatus::apart));
     reasons.extend(unsettled(&overview.groups));
     reasons
-}
-
-/// What keeps this member of a log from having decisions made.
-fn apart(log: &LogStatus) -> Option<String> {
-    if let Some(problem) = &log.problem {
-        return Some(format!("no part is taken in the log: {problem}"));
-    }
-    match (log.role, log.majority_contact) {
-        (LogRole::Joining, _) => Some("no member of the log has let this one in yet".to_owned()),
-        (LogRole::Removed, _) => Some("this member was removed from the log".to_owned()),
-        // It was elected this moment and has not been answered yet; without answers it will not lead for long.
-        (LogRole::Leader, None) => None,
-        (_, None) => Some("no majority of the members of the log was in reach yet".to_owned()),
-        (_, Some(ago)) if ago >= MAJORITY_WITHIN => Some(format!(
-            "no majority of the members of the log was in reach for {} s",
-            ago.as_secs()
-        )),
-        (_, Some(_)) => None,
-    }
 }
 
 /// A sentence about the groups of whose primary nothing is known yet.
@@ -77,8 +53,10 @@ fn is_settled(group: &GroupOverview) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use bellwether_core::InstanceOverview;
+    use bellwether_core::{InstanceOverview, LogRole};
 
     fn group(name: &str, primary: InstanceOverview) -> GroupOverview {
         GroupOverview {

@@ -149,6 +149,8 @@ pub struct LogPlace {
     pub term: u64,
     /// Whether it leads in that term, as far as it knows.
     pub leads: bool,
+    /// The member that leads in that term; 0 if nobody is known to.
+    pub leader: u64,
     /// The last entry in its log.
     pub last: u64,
     /// How far its log is applied.
@@ -194,15 +196,25 @@ pub struct LogStatus {
 }
 
 impl LogStatus {
-    /// Whether this member can have something decided, as far as it knows: it takes part, and a majority was in reach
-    /// lately. A leader that was elected this moment has not been answered yet.
+    /// What keeps this member from having something decided, as far as it knows: it takes no part, or no majority was in
+    /// reach lately.
     #[must_use]
-    pub fn has_majority(&self) -> bool {
-        let is_none_of_them = matches!(self.role, LogRole::Joining | LogRole::Removed);
-        let in_reach = self
-            .majority_contact
-            .map_or(self.role == LogRole::Leader, |ago| ago < MAJORITY_WITHIN);
-        self.problem.is_none() && !is_none_of_them && in_reach
+    pub fn apart(&self) -> Option<String> {
+        if let Some(problem) = &self.problem {
+            return Some(format!("no part is taken in the log: {problem}"));
+        }
+        match (self.role, self.majority_contact) {
+            (LogRole::Joining, _) => Some("no member of the log has let this one in yet".to_owned()),
+            (LogRole::Removed, _) => Some("this member was removed from the log".to_owned()),
+            // It was elected this moment and has not been answered yet; without answers it will not lead for long.
+            (LogRole::Leader, None) => None,
+            (_, None) => Some("no majority of the members of the log was in reach yet".to_owned()),
+            (_, Some(ago)) if ago >= MAJORITY_WITHIN => Some(format!(
+                "no majority of the members of the log was in reach for {} s",
+                ago.as_secs()
+            )),
+            (_, Some(_)) => None,
+        }
     }
 }
 

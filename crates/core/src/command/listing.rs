@@ -192,7 +192,7 @@ pub(super) fn check_quorum(group: &Group, cx: &Context) -> Answer {
         lacks.push("Not enough available Sentinels to reach the majority and authorize a failover");
     }
     let log = cx.agreement.log().map(|log| log.status(cx.now));
-    if log.is_some_and(|log| !log.has_majority()) {
+    if log.is_some_and(|log| log.apart().is_some()) {
         lacks.push("No majority of the members of the log in reach");
     }
     if lacks.is_empty() {

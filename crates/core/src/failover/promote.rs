@@ -215,12 +215,12 @@ impl Group {
         self.instances
             .entry(primary.clone())
             .or_insert_with(|| Instance::new(now, Role::Primary));
-        let told = self.primary_instance().map(|new| new.info.clone());
+        let replaced = self.instances.get(&old).zip(self.primary_instance());
+        let shares = replaced.is_some_and(|(old, new)| old.info.shares_lineage(&new.info));
         if let Some(old) = self.instances.get_mut(&old) {
             old.was_primary = true;
             // Who was just started may have heard of a stranger first at an address that was the primary's by an old
             // record. One that was the primary shares its history with the one that replaced it.
-            let shares = told.is_some_and(|new| old.info.shares_lineage(&new));
             old.kin = old.kin && (shares || !old.info.has_lineage());
         }
         self.config_from = Some(from.clone());

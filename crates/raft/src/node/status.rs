@@ -121,6 +121,7 @@ impl Node {
         LogPlace {
             term: raft.term,
             leads: self.is_leader(),
+            leader: self.leader(),
             last: raft.raft_log.last_index(),
             applied: self.applied,
         }

@@ -348,6 +348,7 @@ mod tests {
         LogPlace {
             term,
             leads: true,
+            leader: 1,
             last,
             applied: 1,
         }
