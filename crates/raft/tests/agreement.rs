@@ -42,6 +42,24 @@ fn founded() -> Fleet {
     fleet
 }
 
+/// Three members with this configuration that watch a primary and its replica.
+fn with_a_replica(local: &Registry) -> Fleet {
+    let mut fleet = Fleet::new();
+    fleet.servers = [(6379, None), (6380, Some(6379))].into();
+    for id in 1..=3 {
+        fleet.start(id, 3, local);
+    }
+    fleet.until("the replica on all", |fleet| {
+        let mut nodes = fleet.nodes.values();
+        nodes.all(|node| {
+            let record = node.core.registry().groups.get("cache");
+            record.is_some_and(|record| record.replicas.len() == 1)
+        })
+    });
+    fleet.run(2000);
+    fleet
+}
+
 fn follower(fleet: &Fleet) -> u64 {
     let leader = fleet.leader().expect("a leader");
     (1..=3).find(|id| *id != leader).expect("there are three")
@@ -449,8 +467,8 @@ fn a_member_that_slept_answers_a_leader_that_it_did_not_know() {
     fleet.until("it to catch up", |fleet| has_caught_up(fleet, slept, 4));
 }
 
-#[test]
-fn a_member_that_slept_finds_a_leader_that_has_moved() {
+/// One sleeps while another one moves and the log is told so by the third. Gives them in this order.
+fn one_moves_while_another_sleeps() -> (Fleet, u64, u64, u64) {
     let mut fleet = founded();
     let slept = follower(&fleet);
     let others: Vec<u64> = (1..=3).filter(|id| *id != slept).collect();
@@ -465,6 +483,12 @@ fn a_member_that_slept_finds_a_leader_that_has_moved() {
         port: 1010 + u16::try_from(moves).expect("a port"),
     };
     change(&mut fleet, stays, moved);
+    (fleet, slept, moves, stays)
+}
+
+#[test]
+fn a_member_that_slept_finds_a_leader_that_has_moved() {
+    let (mut fleet, slept, moves, _) = one_moves_while_another_sleeps();
     lead(&mut fleet, moves);
     fleet.start(slept, 3, &configuration(6379));
     fleet.until("it to catch up", |fleet| has_caught_up(fleet, slept, moves));
@@ -472,20 +496,7 @@ fn a_member_that_slept_finds_a_leader_that_has_moved() {
 
 #[test]
 fn a_member_that_slept_finds_one_that_has_moved_and_needs_its_vote_to_lead() {
-    let mut fleet = founded();
-    let slept = follower(&fleet);
-    let others: Vec<u64> = (1..=3).filter(|id| *id != slept).collect();
-    fleet.kill(slept);
-    let (moves, goes) = (others[0], others[1]);
-    // All are connected by then.
-    fleet.run(3_000);
-    fleet.moved = [(moves, 0), (moves + 10, moves)].into();
-    let moved = bellwether_core::LogOrder::Move {
-        id: moves,
-        host: "127.0.0.1".to_owned(),
-        port: 1010 + u16::try_from(moves).expect("a port"),
-    };
-    change(&mut fleet, goes, moved);
+    let (mut fleet, slept, moves, goes) = one_moves_while_another_sleeps();
     fleet.run(1_000);
     fleet.kill(goes);
     fleet.until("nobody to lead", |fleet| fleet.leader().is_none());
@@ -676,19 +687,7 @@ fn a_newer_configuration_of_a_member_that_votes_is_taken_over() {
 /// until some long time is over.
 #[test]
 fn an_order_that_got_lost_is_given_again() {
-    let mut fleet = Fleet::new();
-    fleet.servers = [(6379, None), (6380, Some(6379))].into();
-    for id in 1..=3 {
-        fleet.start(id, 3, &configuration(6379));
-    }
-    fleet.until("the replica on all", |fleet| {
-        let mut nodes = fleet.nodes.values();
-        nodes.all(|node| {
-            let record = node.core.registry().groups.get("cache");
-            record.is_some_and(|record| record.replicas.len() == 1)
-        })
-    });
-    fleet.run(2000);
+    let mut fleet = with_a_replica(&configuration(6379));
     fleet.loses_order.insert(6379);
     let leader = fleet.leader().expect("a leader");
     let name = "cache".to_owned();
@@ -709,23 +708,11 @@ fn an_order_that_got_lost_is_given_again() {
 /// between the two.
 #[test]
 fn the_lead_comes_to_the_only_one_that_can_fail_over() {
-    let mut fleet = Fleet::new();
-    fleet.servers = [(6379, None), (6380, Some(6379))].into();
     let mut local = configuration(6379);
     for record in local.groups.values_mut() {
         record.options.down_after = seconds(1);
     }
-    for id in 1..=3 {
-        fleet.start(id, 3, &local);
-    }
-    fleet.until("the replica on all", |fleet| {
-        let mut nodes = fleet.nodes.values();
-        nodes.all(|node| {
-            let record = node.core.registry().groups.get("cache");
-            record.is_some_and(|record| record.replicas.len() == 1)
-        })
-    });
-    fleet.run(2000);
+    let mut fleet = with_a_replica(&local);
     lead(&mut fleet, 1);
     for id in 1..=3 {
         fleet.hide(id, 6379);
@@ -743,19 +730,7 @@ fn the_lead_comes_to_the_only_one_that_can_fail_over() {
 /// the log knows that nobody has.
 #[test]
 fn a_replica_that_turns_into_a_primary_is_soon_put_back() {
-    let mut fleet = Fleet::new();
-    fleet.servers = [(6379, None), (6380, Some(6379))].into();
-    for id in 1..=3 {
-        fleet.start(id, 3, &configuration(6379));
-    }
-    fleet.until("the replica on all", |fleet| {
-        let mut nodes = fleet.nodes.values();
-        nodes.all(|node| {
-            let record = node.core.registry().groups.get("cache");
-            record.is_some_and(|record| record.replicas.len() == 1)
-        })
-    });
-    fleet.run(2000);
+    let mut fleet = with_a_replica(&configuration(6379));
     fleet.servers.insert(6380, None);
     let told = |fleet: &Fleet, what: &str| {
         let leader = fleet.leader().expect("a leader");
